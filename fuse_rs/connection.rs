@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a mount and its server share: requests, and the way they take.
+//!
+//! A [`Connection`] is shared by the super block, its open files and the server's device files.
+//! It never refers to inodes: who wants an answer waits for it, or leaves a [`Completion`].
+//!
+//! # Lock order
+//!
+//! `Connection::queue`, `Connection::in_flight`, `Connection::background` and `Request::state`
+//! are spinlocks; of the first three at most one is held at a time, and `Request::state` nests
+//! inside any of them. Nothing is dropped or woken that could sleep while one is held.
+//!
+//! [`Completion`]: request::Completion
+
+pub(crate) mod background;
+pub(crate) mod call;
+pub(crate) mod forget;
+pub(crate) mod init;
+pub(crate) mod queue;
+pub(crate) mod request;
+
+use crate::prelude::*;
+use background::BackgroundQueue;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::ids::Unique;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::negotiate::Negotiated;
+use fuse_pure::logic::scramble;
+use fuse_pure::logic::sticky;
+use kernel::sync::SetOnce;
+use kernel_glue::dev::fasync::FasyncList;
+use kernel_glue::sys::random_u64;
+use kernel_glue::sync::wait::WaitQueue;
+use kernel_glue::vfs::caller::ProcessNamespace;
+use kernel_glue::vfs::caller::UserNamespace;
+use queue::InFlight;
+use queue::InputQueue;
+
+/// Why a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The file system was unmounted.
+    Unmounted,
+    /// Somebody gave up: the server closed its device, the mount was forced, the handshake
+    /// failed.
+    Aborted,
+}
+
+/// The connection between a mount and its server.
+#[pin_data]
+pub(crate) struct Connection {
+    /// Requests, forgets and interrupts on their way to the server.
+    #[pin]
+    pub(crate) queue: SpinLock<InputQueue>,
+    /// Requests the server has taken and not answered.
+    #[pin]
+    pub(crate) in_flight: SpinLock<InFlight>,
+    /// Requests that wait for their turn to be queued.
+    #[pin]
+    pub(crate) background: SpinLock<BackgroundQueue>,
+    /// Woken when the server can take something, and when the connection ends.
+    #[pin]
+    pub(crate) readable: WaitQueue,
+    /// Woken when the handshake is over.
+    #[pin]
+    ready_wait: WaitQueue,
+    /// Signalled as `readable`.
+    pub(crate) fasync: FasyncList,
+    terms: SetOnce<Negotiated>,
+    ended: Atomic<bool>,
+    next_unique: Atomic<u64>,
+    attr_version: Atomic<u64>,
+    missing: Atomic<u64>,
+    owner_key: [u32; 4],
+    devices: Atomic<u32>,
+    waiting: Atomic<u32>,
+    /// Identities in requests are those of this namespace.
+    pub(crate) user_ns: UserNamespace,
+    process_ns: ProcessNamespace,
+}
+
+impl Connection {
+    /// A connection nobody uses yet.
+    pub(crate) fn new(user_ns: UserNamespace) -> Result<Arc<Self>> {
+        let process_ns = ProcessNamespace::current()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                queue <- new_spinlock!(InputQueue::new(), "fuse_rs::Connection::queue"),
+                in_flight <- new_spinlock!(InFlight::new(), "fuse_rs::Connection::in_flight"),
+                background <- new_spinlock!(
+                    BackgroundQueue::new(),
+                    "fuse_rs::Connection::background"
+                ),
+                readable <- new_wait_queue!("fuse_rs::Connection::readable"),
+                ready_wait <- new_wait_queue!("fuse_rs::Connection::ready_wait"),
+                fasync: FasyncList::new(),
+                terms: SetOnce::new(),
+                ended: Atomic::new(false),
+                next_unique: Atomic::new(1),
+                attr_version: Atomic::new(1),
+                missing: Atomic::new(0),
+                owner_key: [
+                    random_u64() as u32,
+                    random_u64() as u32,
+                    random_u64() as u32,
+                    random_u64() as u32,
+                ],
+                devices: Atomic::new(0),
+                waiting: Atomic::new(0),
+                user_ns,
+                process_ns,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The terms of the connection, once the handshake is over.
+    pub(crate) fn terms(&self) -> Option<&Negotiated> {
+        self.terms.as_ref()
+    }
+
+    /// Whether both sides know a feature.
+    pub(crate) fn has(&self, feature: InitFlags) -> bool {
+        self.terms()
+            .is_some_and(|terms| terms.features.contains(feature))
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Acquire)
+    }
+
+    /// Waits until the handshake is over, and returns its terms.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first.
+    pub(crate) fn wait_ready(&self) -> Result<&Negotiated> {
+        if self.has_ended() {
+            return Err(ENOTCONN);
+        }
+        if let Some(terms) = self.terms() {
+            return Ok(terms);
+        }
+        self.ready_wait
+            .wait(Signals::Killable, Wake::Shared, || {
+                self.terms().is_some() || self.has_ended()
+            })
+            .map_err(|_| EINTR)?;
+        if self.has_ended() {
+            return Err(ENOTCONN);
+        }
+        self.terms().ok_or(ENOTCONN)
+    }
+
+    fn set_terms(&self, terms: Negotiated) {
+        self.terms.populate(terms);
+        self.ready_wait.wake_all();
+    }
+
+    fn unique(&self) -> Unique {
+        Unique::nth(self.next_unique.fetch_add(1, Relaxed))
+    }
+
+    /// The number by which the server knows a lock owner: the kernel's address of it, scrambled
+    /// so that it tells nothing.
+    pub(crate) fn lock_owner(&self, owner: usize) -> u64 {
+        scramble::xtea(self.owner_key, owner as u64)
+    }
+
+    /// A unique id for a message that is not answered.
+    pub(crate) fn message_unique(&self) -> Unique {
+        self.unique()
+    }
+
+    /// Whether the server has said that it does not have `op`.
+    pub(crate) fn lacks(&self, op: Opcode) -> bool {
+        sticky::bit(op).is_some_and(|bit| self.missing.load(Relaxed) & bit != 0)
+    }
+
+    /// Remembers that the server does not have `op`.
+    pub(crate) fn set_lacks(&self, op: Opcode) {
+        let Some(bit) = sticky::bit(op) else {
+            return;
+        };
+        let mut seen = self.missing.load(Relaxed);
+        while let Err(now) = self.missing.cmpxchg(seen, seen | bit, Relaxed) {
+            seen = now;
+        }
+    }
+
+    /// The version of attributes that a request made now may bring.
+    pub(crate) fn attr_version(&self) -> AttrVersion {
+        AttrVersion(self.attr_version.load(Relaxed))
+    }
+
+    /// The version of attributes that are newer than any requested before.
+    pub(crate) fn next_attr_version(&self) -> AttrVersion {
+        AttrVersion(self.attr_version.fetch_add(1, Relaxed).wrapping_add(1))
+    }
+
+    /// Callers that wait for an answer, and requests that nobody waits for.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Another device file serves the connection; returns its number.
+    pub(crate) fn add_device(&self) -> u32 {
+        self.devices.fetch_add(1, Relaxed)
+    }
+
+    /// A device file is closed: what it has taken will not be answered. The last one ends the
+    /// connection.
+    pub(crate) fn remove_device(self: &Arc<Self>, device: u64) {
+        loop {
+            let request = self.in_flight.lock().take_of_device(device);
+            match request {
+                Some(request) => self.finish(&request, Err(ECONNABORTED)),
+                None => break,
+            }
+        }
+        if self.devices.fetch_sub(1, Full) == 1 {
+            self.end(End::Aborted);
+        }
+    }
+
+    /// Ends the connection: everything that waits gets an error, and nothing new is taken.
+    pub(crate) fn end(self: &Arc<Self>, how: End) {
+        let forgets = {
+            let mut queue = self.queue.lock();
+            if !queue.disconnect(how) {
+                return;
+            }
+            queue.take_forgets()
+        };
+        self.ended.store(true, Release);
+        drop(forgets);
+        self.ready_wait.wake_all();
+        loop {
+            let request = self.background.lock().pop();
+            match request {
+                Some(request) => self.finish(&request, Err(ECONNABORTED)),
+                None => break,
+            }
+        }
+        loop {
+            let request = self.queue.lock().take_pending();
+            match request {
+                Some(request) => self.finish(&request, Err(ECONNABORTED)),
+                None => break,
+            }
+        }
+        loop {
+            let request = self.in_flight.lock().take_any();
+            match request {
+                Some(request) => self.finish(&request, Err(ECONNABORTED)),
+                None => break,
+            }
+        }
+        self.readable.wake_all();
+        self.fasync.signal_readable();
+    }
+
+    /// Tells one reader of the device that there is something to read.
+    fn wake_reader(&self) {
+        self.readable.wake_one();
+        self.fasync.signal_readable();
+    }
+}

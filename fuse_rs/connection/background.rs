@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests that nobody sleeps on.
+
+use super::request::Request;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::logic::background::Background;
+use fuse_pure::logic::negotiate::DEFAULT_MAX_BACKGROUND;
+use kernel_glue::list::Queue;
+
+/// Background requests that wait for their turn.
+pub(crate) struct BackgroundQueue {
+    limit: Background,
+    waiting: Queue<Request, 0>,
+}
+
+impl BackgroundQueue {
+    pub(super) fn new() -> Self {
+        Self {
+            limit: Background::new(DEFAULT_MAX_BACKGROUND),
+            waiting: Queue::new(),
+        }
+    }
+
+    pub(super) fn set_max(&mut self, max: u16) {
+        self.limit.set_max(max);
+    }
+
+    /// Takes a request that waits, whether there is a place for it or not.
+    pub(super) fn pop(&mut self) -> Option<Arc<Request>> {
+        self.waiting.pop_front()
+    }
+
+    /// How many hold a place or wait for one.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len().saturating_add(self.limit.active() as usize)
+    }
+}
+
+impl Connection {
+    /// Puts a background request on its way, or lets it wait.
+    pub(super) fn enqueue_background(self: &Arc<Self>, request: Arc<Request>) {
+        if self.has_ended() {
+            self.finish(&request, Err(ENOTCONN));
+            return;
+        }
+        let to_queue = {
+            let mut background = self.background.lock();
+            if background.waiting.is_empty() && background.limit.try_start() {
+                Some(request.clone())
+            } else {
+                let _ = background.waiting.push_back(request.clone());
+                None
+            }
+        };
+        match to_queue {
+            Some(ready) => {
+                if let Err(error) = self.enqueue(ready) {
+                    self.finish_background();
+                    self.finish(&request, Err(error));
+                }
+            }
+            // The connection may have ended between the two looks at it.
+            None if self.has_ended() => {
+                let removed = self.background.lock().waiting.remove(&request);
+                if removed.is_some() {
+                    self.finish(&request, Err(ENOTCONN));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A place has become free: the next may go.
+    pub(super) fn finish_background(self: &Arc<Self>) {
+        self.background.lock().limit.finish();
+        self.start_background();
+    }
+
+    /// Queues as many waiting requests as there are places for.
+    pub(super) fn start_background(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut background = self.background.lock();
+                if background.waiting.is_empty() || !background.limit.try_start() {
+                    return;
+                }
+                background.waiting.pop_front()
+            };
+            let Some(next) = next else {
+                return;
+            };
+            if let Err(error) = self.enqueue(next.clone()) {
+                self.background.lock().limit.finish();
+                self.finish(&next, Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making requests and waiting for them.
+
+use super::forget::ForgetNode;
+use super::forget::LookupRef;
+use super::request::Completion;
+use super::request::Finish;
+use super::request::GiveBack;
+use super::request::OpenedWhat;
+use super::request::Parts;
+use super::request::Reply;
+use super::request::ReplyBuffer;
+use super::request::Request;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::attr::EntryOut;
+use fuse_pure::abi::cursor::Reader;
+use fuse_pure::abi::cursor::Writer;
+use fuse_pure::abi::header::InHeader;
+use fuse_pure::abi::header::IN_HEADER;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::open::OpenOut;
+use fuse_pure::op::entry::looked_up_node;
+use fuse_pure::op::open::Directory;
+use fuse_pure::op::open::File;
+use fuse_pure::op::open::Opened;
+use fuse_pure::op::open::Release;
+use fuse_pure::op::Operation;
+use kernel_glue::mem::pages::PageData;
+
+/// On whose behalf a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The caller's.
+    Caller,
+    /// Nobody's in particular.
+    Kernel,
+}
+
+/// What stands in the header of a request beside the operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope {
+    /// The inode on the wire; zero for none.
+    pub(crate) node: u64,
+    /// On whose behalf.
+    pub(crate) identity: Identity,
+}
+
+impl Envelope {
+    /// About `node`, by the caller.
+    pub(crate) fn by_caller(node: NodeId) -> Self {
+        Self {
+            node: node.get(),
+            identity: Identity::Caller,
+        }
+    }
+
+    /// About `node`, by the kernel.
+    pub(crate) fn by_kernel(node: NodeId) -> Self {
+        Self {
+            node: node.get(),
+            identity: Identity::Kernel,
+        }
+    }
+}
+
+/// A completion for requests whose answer does not matter.
+pub(crate) struct Ignore;
+
+impl Completion for Ignore {
+    fn complete(&mut self, _: &Arc<Connection>, _: Result<Reply>) {}
+}
+
+impl Connection {
+    /// Writes header and body.
+    fn message<O: Operation>(
+        &self,
+        op: &O,
+        unique: fuse_pure::abi::ids::Unique,
+        envelope: Envelope,
+        data_len: usize,
+    ) -> Result<KVec<u8>> {
+        let len = IN_HEADER.checked_add(op.body_len()).ok_or(EINVAL)?;
+        let total = len.checked_add(data_len).ok_or(EINVAL)?;
+        let (uid, gid, pid) = match envelope.identity {
+            Identity::Caller => (
+                self.user_ns.caller_uid(),
+                self.user_ns.caller_gid(),
+                self.process_ns.caller_pid(),
+            ),
+            Identity::Kernel => (0, 0, 0),
+        };
+        if uid == u32::MAX || gid == u32::MAX {
+            // The server could not tell who asks.
+            return Err(EOVERFLOW);
+        }
+        let mut message = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        let mut writer = Writer::new(&mut message);
+        let header = InHeader {
+            len: u32::try_from(total).map_err(|_| EINVAL)?,
+            opcode: O::OPCODE.get(),
+            unique: unique.get(),
+            nodeid: envelope.node,
+            uid,
+            gid,
+            pid,
+            total_extlen: 0,
+            padding: 0,
+        };
+        writer.put(&header).map_err(|_| EIO)?;
+        op.fill(&mut writer).map_err(|_| EIO)?;
+        Ok(message)
+    }
+
+    /// Makes a request and waits for the answer.
+    fn call_raw<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        data: Option<Arc<PageData>>,
+        give_back: GiveBack,
+    ) -> Result<(Reply, GiveBack)> {
+        self.wait_ready()?;
+        if self.lacks(O::OPCODE) {
+            return Err(ENOSYS);
+        }
+        let unique = self.unique();
+        let shape = op.shape();
+        let message = self.message(op, unique, envelope, data.as_ref().map_or(0, |data| data.len()))?;
+        let request = Request::new(Parts {
+            unique,
+            opcode: O::OPCODE,
+            shape,
+            message,
+            data,
+            buffer: ReplyBuffer::for_shape(shape)?,
+            completion: None,
+            in_background: false,
+            give_back,
+        })?;
+        let answer = self.send_and_wait(request);
+        if let Err(error) = &answer {
+            if *error == ENOSYS {
+                self.set_lacks(O::OPCODE);
+            }
+        }
+        answer
+    }
+
+    /// Queues a request and sleeps until it is answered.
+    ///
+    /// A signal is passed on to the server, which may cut its work short; a signal that kills the
+    /// caller ends the wait, and the late answer is cleaned up after by whoever receives it.
+    fn send_and_wait(self: &Arc<Self>, request: Arc<Request>) -> Result<(Reply, GiveBack)> {
+        self.waiting.fetch_add(1, Relaxed);
+        let answer = self.wait_for(&request);
+        self.waiting.fetch_sub(1, Relaxed);
+        match answer? {
+            (Ok(reply), give_back) => Ok((reply, give_back)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn wait_for(self: &Arc<Self>, request: &Arc<Request>) -> Result<(Result<Reply>, GiveBack)> {
+        self.enqueue(request.clone())?;
+        if request.wait(Signals::Interruptible).is_err() {
+            if !self.lacks(Opcode::Interrupt) && request.set_interrupted() {
+                self.queue_interrupt(request);
+            }
+            if request.wait(Signals::Killable).is_err() {
+                if self.take_back(request) {
+                    return Err(EINTR);
+                }
+                if let Some(answer) = request.abandon() {
+                    return Ok(answer);
+                }
+                return Err(EINTR);
+            }
+        }
+        request.take_answer().ok_or(EIO)
+    }
+
+    /// Makes a request and waits for the answer.
+    pub(crate) fn call<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+    ) -> Result<O::Reply> {
+        let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
+        op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
+    }
+
+    /// As [`Connection::call`], and returns the body of the reply too.
+    pub(crate) fn call_for_bytes<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+    ) -> Result<(O::Reply, Reply)> {
+        let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
+        let parsed = op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))?;
+        Ok((parsed, reply))
+    }
+
+    /// As [`Connection::call`], with data behind the body.
+    pub(crate) fn call_with_data<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        data: Arc<PageData>,
+    ) -> Result<O::Reply> {
+        let (reply, _) = self.call_raw(op, envelope, Some(data), GiveBack::default())?;
+        op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
+    }
+
+    /// A request whose reply looks an inode up: `node_of` says which.
+    pub(crate) fn call_entry<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        opened: Option<OpenedWhat>,
+        node_of: impl FnOnce(&O::Reply) -> Option<NodeId>,
+    ) -> Result<(O::Reply, Option<LookupRef>)> {
+        let memory = ForgetNode::new()?;
+        let give_back = GiveBack {
+            lookup: Some(memory),
+            open: opened,
+        };
+        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
+        let Ok(parsed) = op.parse(reply.body()) else {
+            self.give_back(give_back, Ok(reply));
+            return Err(bad_reply(O::OPCODE));
+        };
+        let lookup = match (node_of(&parsed), give_back.lookup) {
+            (Some(node), Some(memory)) => Some(LookupRef::new(self.clone(), node, memory)),
+            _ => None,
+        };
+        Ok((parsed, lookup))
+    }
+
+    /// A request whose reply opens a file.
+    pub(crate) fn call_open<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        opened: OpenedWhat,
+    ) -> Result<O::Reply> {
+        let give_back = GiveBack {
+            lookup: None,
+            open: Some(opened),
+        };
+        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
+        op.parse(reply.body()).map_err(|_| {
+            self.give_back(give_back, Ok(reply));
+            bad_reply(O::OPCODE)
+        })
+    }
+
+    /// Makes a request that nobody sleeps on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, in which case `completion` has been dropped without being run. Later errors go
+    /// to it.
+    pub(crate) fn post<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        data: Option<Arc<PageData>>,
+        buffer: Option<ReplyBuffer>,
+        completion: KBox<dyn Completion>,
+    ) -> Result {
+        let unique = self.unique();
+        let shape = op.shape();
+        let message = self.message(op, unique, envelope, data.as_ref().map_or(0, |data| data.len()))?;
+        // The handshake must not wait for its own end.
+        let is_init = O::OPCODE == Opcode::Init;
+        let request = Request::new(Parts {
+            unique,
+            opcode: O::OPCODE,
+            shape,
+            message,
+            data,
+            buffer: match buffer {
+                Some(buffer) => buffer,
+                None => ReplyBuffer::for_shape(shape)?,
+            },
+            completion: Some(completion),
+            in_background: !is_init,
+            give_back: GiveBack::default(),
+        })?;
+        self.waiting.fetch_add(1, Relaxed);
+        if is_init {
+            if let Err(error) = self.enqueue(request.clone()) {
+                self.finish(&request, Err(error));
+            }
+        } else {
+            self.enqueue_background(request);
+        }
+        Ok(())
+    }
+
+    /// A request has its answer, or will never have one.
+    pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
+        self.drop_interrupt(request);
+        match request.set_answer(answer) {
+            Finish::Woken | Finish::Late => {}
+            Finish::Run(mut completion, answer) => {
+                self.waiting.fetch_sub(1, Relaxed);
+                completion.complete(self, answer);
+                if request.in_background && !self.has_ended() {
+                    self.finish_background();
+                }
+            }
+            Finish::GiveBack(give_back, answer) => self.give_back(give_back, answer),
+        }
+    }
+
+    /// Gives back what a reply that nobody uses holds of the server's.
+    fn give_back(self: &Arc<Self>, give_back: GiveBack, answer: Result<Reply>) {
+        let Ok(reply) = answer else {
+            return;
+        };
+        let body = reply.body();
+        let looked_up = give_back.lookup.as_ref().and_then(|_| looked_up_node(body));
+        if let Some(opened) = give_back.open {
+            self.close_unused(opened, looked_up, body);
+        }
+        if let (Some(memory), Some(node)) = (give_back.lookup, looked_up) {
+            self.forget(memory, node, 1);
+        }
+    }
+
+    fn close_unused(
+        self: &Arc<Self>,
+        opened: OpenedWhat,
+        looked_up: Option<NodeId>,
+        body: &[u8],
+    ) {
+        let mut reader = Reader::new(body);
+        if opened.node.is_none() && reader.take::<EntryOut>().is_err() {
+            return;
+        }
+        let (Ok(out), Some(node)) = (reader.take::<OpenOut>(), opened.node.or(looked_up)) else {
+            return;
+        };
+        let fh = Opened::from_wire(&out).fh;
+        let envelope = Envelope::by_kernel(node);
+        let Ok(done) = KBox::new(Ignore, GFP_KERNEL) else {
+            return;
+        };
+        let posted = if opened.directory {
+            let op = Release {
+                fh,
+                flags: opened.flags,
+                target: Directory,
+            };
+            self.post(&op, envelope, None, None, done)
+        } else {
+            let op = Release {
+                fh,
+                flags: opened.flags,
+                target: File,
+            };
+            self.post(&op, envelope, None, None, done)
+        };
+        if posted.is_err() {
+            warn_ratelimited!("out of memory: a file of the server's stays open\n");
+        }
+    }
+}
+
+/// A reply that no server may send.
+#[cold]
+fn bad_reply(opcode: Opcode) -> Error {
+    warn_ratelimited!("bad reply to {}\n", opcode.name());
+    EIO
+}

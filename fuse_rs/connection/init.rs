@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The handshake.
+
+use super::call::Envelope;
+use super::call::Identity;
+use super::request::Completion;
+use super::request::Reply;
+use super::Connection;
+use super::End;
+use crate::prelude::*;
+use fuse_pure::logic::negotiate::Negotiated;
+use fuse_pure::logic::negotiate::Offer;
+use fuse_pure::logic::negotiate::Refusal;
+use fuse_pure::op::init::Init;
+use fuse_pure::op::Operation;
+
+struct InitDone {
+    offer: Offer,
+}
+
+impl InitDone {
+    fn judge(&self, answer: Result<Reply>) -> Result<Negotiated> {
+        let reply = answer?;
+        let op = Init { offer: self.offer };
+        match op.parse(reply.body()) {
+            Ok(Ok(terms)) => Ok(terms),
+            Ok(Err(refusal)) => {
+                match refusal {
+                    Refusal::Short => warn_ratelimited!("INIT reply is too short\n"),
+                    Refusal::Major(major) => {
+                        warn_ratelimited!("server speaks protocol {}, we speak 7\n", major)
+                    }
+                    Refusal::Minor(minor) => {
+                        warn_ratelimited!("server speaks protocol 7.{}, oldest served is 7.12\n", minor)
+                    }
+                }
+                Err(EPROTO)
+            }
+            Err(_) => Err(EIO),
+        }
+    }
+}
+
+impl Completion for InitDone {
+    fn complete(&mut self, connection: &Arc<Connection>, answer: Result<Reply>) {
+        match self.judge(answer) {
+            Ok(terms) => {
+                connection.background.lock().set_max(terms.max_background);
+                connection.set_terms(terms);
+                connection.start_background();
+            }
+            Err(_) => connection.end(End::Aborted),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends INIT; everything else waits for its answer.
+    pub(crate) fn send_init(self: &Arc<Self>, offer: Offer) -> Result {
+        let op = Init { offer };
+        let envelope = Envelope {
+            node: 0,
+            identity: Identity::Kernel,
+        };
+        let done = KBox::new(InitDone { offer }, GFP_KERNEL)?;
+        self.post(&op, envelope, None, None, done)
+    }
+}

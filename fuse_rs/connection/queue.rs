@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where requests wait for the server, and where they are remembered while it has them.
+
+use super::forget::ForgetNode;
+use super::request::Request;
+use super::Connection;
+use super::End;
+use crate::prelude::*;
+use fuse_pure::abi::ids::Unique;
+use fuse_pure::logic::forget_turn::ForgetTurn;
+use fuse_pure::logic::forget_turn::Turn;
+use kernel_glue::list::Queue;
+
+/// Everything on its way to the server.
+pub(crate) struct InputQueue {
+    end: Option<End>,
+    pending: Queue<Request, 0>,
+    interrupts: Queue<Request, 1>,
+    forgets: Queue<ForgetNode>,
+    turn: ForgetTurn,
+}
+
+/// What a reader of the device gets.
+pub(crate) enum Deliverable {
+    /// A request.
+    Request(Arc<Request>),
+    /// Notice that a request was interrupted.
+    Interrupt(Unique),
+    /// Lookups given back; at least one.
+    Forgets(Queue<ForgetNode>),
+}
+
+impl InputQueue {
+    pub(super) fn new() -> Self {
+        Self {
+            end: None,
+            pending: Queue::new(),
+            interrupts: Queue::new(),
+            forgets: Queue::new(),
+            turn: ForgetTurn::new(),
+        }
+    }
+
+    /// Why nothing is taken any more.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Whether there is nothing to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.interrupts.is_empty() && self.forgets.is_empty()
+    }
+
+    pub(super) fn disconnect(&mut self, how: End) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        self.end = Some(how);
+        true
+    }
+
+    pub(super) fn take_forgets(&mut self) -> Queue<ForgetNode> {
+        core::mem::take(&mut self.forgets)
+    }
+
+    pub(super) fn take_pending(&mut self) -> Option<Arc<Request>> {
+        self.pending.pop_front()
+    }
+
+    /// Takes what comes next, and up to `max_forgets` forgets at a time.
+    pub(crate) fn next(&mut self, max_forgets: usize) -> Option<Deliverable> {
+        if let Some(request) = self.interrupts.pop_front() {
+            return Some(Deliverable::Interrupt(request.unique));
+        }
+        match self
+            .turn
+            .next(!self.pending.is_empty(), !self.forgets.is_empty())?
+        {
+            Turn::Request => self.pending.pop_front().map(Deliverable::Request),
+            Turn::Forgets => {
+                let mut batch = Queue::new();
+                for _ in 0..max_forgets.max(1) {
+                    let Some(node) = self.forgets.pop_front() else {
+                        break;
+                    };
+                    // Just taken out of its queue, so it is in none.
+                    let _ = batch.push_back(node);
+                }
+                Some(Deliverable::Forgets(batch))
+            }
+        }
+    }
+}
+
+const BUCKETS: usize = 64;
+
+/// Requests that the server has, by their unique id.
+pub(crate) struct InFlight {
+    buckets: [Queue<Request, 0>; BUCKETS],
+}
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self {
+            buckets: core::array::from_fn(|_| Queue::new()),
+        }
+    }
+
+    fn bucket(&mut self, unique: Unique) -> Option<&mut Queue<Request, 0>> {
+        let hash = (unique.get() / Unique::STEP) as usize % BUCKETS;
+        self.buckets.get_mut(hash)
+    }
+
+    /// Remembers `request`.
+    pub(crate) fn insert(&mut self, request: Arc<Request>) {
+        if let Some(bucket) = self.bucket(request.unique) {
+            // A request is in one queue at a time: it was just taken out of the pending one.
+            let _ = bucket.push_back(request);
+        }
+    }
+
+    /// Takes the request with this id that `device` has.
+    pub(crate) fn take(&mut self, unique: Unique, device: u64) -> Option<Arc<Request>> {
+        let bucket = self.bucket(unique)?;
+        let request = bucket.find(|r| r.unique == unique && r.is_with(device))?;
+        bucket.remove(&request)
+    }
+
+    /// The request with this id that `device` has.
+    pub(crate) fn find(&mut self, unique: Unique, device: u64) -> Option<Arc<Request>> {
+        self.bucket(unique)?
+            .find(|r| r.unique == unique && r.is_with(device))
+    }
+
+    /// Forgets about `request`.
+    pub(crate) fn remove(&mut self, request: &Request) -> bool {
+        self.bucket(request.unique)
+            .is_some_and(|bucket| bucket.remove(request).is_some())
+    }
+
+    pub(super) fn take_of_device(&mut self, device: u64) -> Option<Arc<Request>> {
+        for bucket in &mut self.buckets {
+            if let Some(request) = bucket.find(|r| r.is_with(device)) {
+                return bucket.remove(&request);
+            }
+        }
+        None
+    }
+
+    pub(super) fn take_any(&mut self) -> Option<Arc<Request>> {
+        self.buckets.iter_mut().find_map(Queue::pop_front)
+    }
+}
+
+impl Connection {
+    /// Puts a request on its way.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` when the connection has ended.
+    pub(super) fn enqueue(&self, request: Arc<Request>) -> Result {
+        let mut queue = self.queue.lock();
+        if queue.end.is_some() {
+            return Err(ENOTCONN);
+        }
+        if queue.pending.push_back(request).is_err() {
+            return Err(EBUSY);
+        }
+        drop(queue);
+        self.wake_reader();
+        Ok(())
+    }
+
+    /// Takes a request back that the server has not read yet.
+    pub(super) fn take_back(&self, request: &Request) -> bool {
+        self.queue.lock().pending.remove(request).is_some()
+    }
+
+    /// Tells the server that a request it has is interrupted.
+    pub(crate) fn queue_interrupt(&self, request: &Arc<Request>) {
+        let mut queue = self.queue.lock();
+        if queue.end.is_some() || !request.is_sent() {
+            return;
+        }
+        if queue.interrupts.push_back(request.clone()).is_ok() {
+            drop(queue);
+            self.wake_reader();
+        }
+    }
+
+    /// A request is over: its interrupt is moot.
+    pub(super) fn drop_interrupt(&self, request: &Request) {
+        use kernel_glue::list::Linked;
+        if Linked::<1>::link(request).is_queued() {
+            let removed = self.queue.lock().interrupts.remove(request);
+            drop(removed);
+        }
+    }
+
+    /// Gives lookups back. Does not sleep.
+    pub(super) fn queue_forget(&self, node: Arc<ForgetNode>) {
+        let mut queue = self.queue.lock();
+        if queue.end.is_some() {
+            return;
+        }
+        if queue.forgets.push_back(node).is_ok() {
+            drop(queue);
+            self.wake_reader();
+        }
+    }
+}

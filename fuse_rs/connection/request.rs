@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests.
+//!
+//! A request is `Queued → Sent → Receiving → Finished`. The buffer for the reply moves along with
+//! the stage, so that at any time exactly one party can write to it: nobody while it lies in the
+//! request, the transport while it receives, whoever wanted the answer afterwards. Ending a
+//! request early therefore needs no care for copies in progress: the copier owns what it fills.
+
+use super::forget::ForgetNode;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::ids::Unique;
+use fuse_pure::op::ReplyShape;
+use kernel_glue::list::Link;
+use kernel_glue::list::Linked;
+use kernel_glue::mem::pages::PageData;
+use kernel_glue::mm::folio::FolioRun;
+use kernel_glue::sync::wait::WaitQueue;
+
+/// Bytes of the largest reply of fixed size (CREATE).
+pub(crate) const INLINE: usize = 144;
+
+/// Where the body of a reply goes.
+pub(crate) enum ReplyBuffer {
+    /// A structure.
+    Inline([u8; INLINE]),
+    /// Bytes, up to the capacity.
+    Bytes(KVVec<u8>),
+    /// The page cache.
+    Folios(FolioRun),
+}
+
+impl ReplyBuffer {
+    /// A buffer for a reply of this shape, other than into the page cache.
+    pub(crate) fn for_shape(shape: ReplyShape) -> Result<Self> {
+        let capacity = shape.capacity();
+        if capacity <= INLINE {
+            Ok(Self::Inline([0; INLINE]))
+        } else {
+            Ok(Self::Bytes(KVVec::with_capacity(capacity, GFP_KERNEL)?))
+        }
+    }
+
+    /// Takes `len` bytes from the server.
+    pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> Result {
+        let copied = match self {
+            Self::Inline(bytes) => from.copy_from_iter(bytes.get_mut(..len).ok_or(EIO)?),
+            // The source holds just the body, and the capacity was made for its shape.
+            Self::Bytes(bytes) => from.copy_from_iter_vec(bytes, GFP_KERNEL)?,
+            Self::Folios(run) => return run.fill(from, len),
+        };
+        if copied == len {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+}
+
+/// A reply that has been received.
+pub(crate) struct Reply {
+    /// Its body.
+    pub(crate) buffer: ReplyBuffer,
+    /// Bytes of body.
+    pub(crate) len: usize,
+}
+
+impl Reply {
+    /// The body, unless it went into the page cache.
+    pub(crate) fn body(&self) -> &[u8] {
+        let bytes: &[u8] = match &self.buffer {
+            ReplyBuffer::Inline(bytes) => bytes,
+            ReplyBuffer::Bytes(bytes) => bytes,
+            ReplyBuffer::Folios(_) => &[],
+        };
+        bytes.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// What is done with an answer nobody waits for.
+pub(crate) trait Completion: Send {
+    /// Takes the answer. Called once, in process context, without locks; may sleep, but must not
+    /// wait for the server.
+    fn complete(&mut self, connection: &Arc<Connection>, answer: Result<Reply>);
+}
+
+/// What is to be given back to the server when its answer comes too late to be used.
+#[derive(Default)]
+pub(crate) struct GiveBack {
+    /// The reply counts a lookup.
+    pub(crate) lookup: Option<Arc<ForgetNode>>,
+    /// The reply opens a file, of this inode or of the one in the reply.
+    pub(crate) open: Option<OpenedWhat>,
+}
+
+/// What a late reply has opened.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenedWhat {
+    /// The inode; none if it is the one the reply names.
+    pub(crate) node: Option<NodeId>,
+    /// It is a directory.
+    pub(crate) directory: bool,
+    /// `O_*` flags of the open.
+    pub(crate) flags: u32,
+}
+
+/// Who wants the answer.
+enum Owner {
+    /// Somebody who sleeps on the request.
+    Waiter,
+    /// Nobody sleeps.
+    Completion(KBox<dyn Completion>),
+    /// Nobody any more.
+    Abandoned,
+}
+
+enum Stage {
+    /// On its way to the server.
+    Queued(ReplyBuffer),
+    /// With the server.
+    Sent(ReplyBuffer),
+    /// The reply is being copied; the buffer is with who copies.
+    Receiving,
+    /// Answered; the waiter has not fetched it yet.
+    Answered(Result<Reply>),
+    /// Over.
+    Finished,
+}
+
+pub(super) struct State {
+    stage: Stage,
+    owner: Owner,
+    device: u64,
+    interrupted: bool,
+    give_back: GiveBack,
+}
+
+/// A request and the place for its reply.
+#[pin_data]
+pub(crate) struct Request {
+    link: Link<Self, 0>,
+    interrupt_link: Link<Self, 1>,
+    /// Names the request.
+    pub(crate) unique: Unique,
+    /// What it asks for.
+    pub(crate) opcode: Opcode,
+    /// What a reply may look like.
+    pub(crate) shape: ReplyShape,
+    /// Header and body.
+    pub(crate) message: KVec<u8>,
+    /// Data that follows the body.
+    pub(crate) data: Option<Arc<PageData>>,
+    /// It holds a place among the background requests.
+    pub(super) in_background: bool,
+    #[pin]
+    state: SpinLock<State>,
+    #[pin]
+    wait: WaitQueue,
+}
+
+impl Linked<0> for Request {
+    fn link(&self) -> &Link<Self, 0> {
+        &self.link
+    }
+}
+
+impl Linked<1> for Request {
+    fn link(&self) -> &Link<Self, 1> {
+        &self.interrupt_link
+    }
+}
+
+/// The parts of a new request.
+pub(super) struct Parts {
+    pub(super) unique: Unique,
+    pub(super) opcode: Opcode,
+    pub(super) shape: ReplyShape,
+    pub(super) message: KVec<u8>,
+    pub(super) data: Option<Arc<PageData>>,
+    pub(super) buffer: ReplyBuffer,
+    pub(super) completion: Option<KBox<dyn Completion>>,
+    pub(super) in_background: bool,
+    pub(super) give_back: GiveBack,
+}
+
+/// What follows from an answer.
+pub(super) enum Finish {
+    /// Somebody was woken.
+    Woken,
+    /// This is to be run.
+    Run(KBox<dyn Completion>, Result<Reply>),
+    /// Nobody wants it: give back what it holds.
+    GiveBack(GiveBack, Result<Reply>),
+    /// It was over already.
+    Late,
+}
+
+impl Request {
+    pub(super) fn new(parts: Parts) -> Result<Arc<Self>> {
+        let Parts {
+            unique,
+            opcode,
+            shape,
+            message,
+            data,
+            buffer,
+            completion,
+            in_background,
+            give_back,
+        } = parts;
+        let state = State {
+            stage: Stage::Queued(buffer),
+            owner: match completion {
+                Some(completion) => Owner::Completion(completion),
+                None => Owner::Waiter,
+            },
+            device: 0,
+            interrupted: false,
+            give_back,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                link: Link::new(),
+                interrupt_link: Link::new(),
+                unique,
+                opcode,
+                shape,
+                message,
+                data,
+                in_background,
+                state <- new_spinlock!(state, "fuse_rs::Request::state"),
+                wait <- new_wait_queue!("fuse_rs::Request::wait"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Bytes of the whole message.
+    pub(crate) fn message_len(&self) -> usize {
+        self.message
+            .len()
+            .saturating_add(self.data.as_ref().map_or(0, |data| data.len()))
+    }
+
+    /// The device file `device` takes the request. Returns whether an interrupt is due, or
+    /// nothing if the request is over.
+    pub(crate) fn set_sent(&self, device: u64) -> Option<bool> {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Finished) {
+            Stage::Queued(buffer) => {
+                state.stage = Stage::Sent(buffer);
+                state.device = device;
+                Some(state.interrupted)
+            }
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Whether the request is with the device file `device`.
+    pub(super) fn is_with(&self, device: u64) -> bool {
+        self.state.lock().device == device
+    }
+
+    /// The reply has come: hands the buffer out.
+    pub(crate) fn start_receiving(&self) -> Option<ReplyBuffer> {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Receiving) {
+            Stage::Sent(buffer) => Some(buffer),
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Records the answer.
+    pub(super) fn set_answer(&self, answer: Result<Reply>) -> Finish {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Answered(_) | Stage::Finished) {
+            return Finish::Late;
+        }
+        match core::mem::replace(&mut state.owner, Owner::Abandoned) {
+            Owner::Waiter => {
+                state.owner = Owner::Waiter;
+                // The buffer of a request that ends without a reply goes with the stage.
+                let unused = core::mem::replace(&mut state.stage, Stage::Answered(answer));
+                drop(state);
+                drop(unused);
+                self.wait.wake_all();
+                Finish::Woken
+            }
+            Owner::Completion(completion) => {
+                let unused = core::mem::replace(&mut state.stage, Stage::Finished);
+                drop(state);
+                drop(unused);
+                Finish::Run(completion, answer)
+            }
+            Owner::Abandoned => {
+                let unused = core::mem::replace(&mut state.stage, Stage::Finished);
+                let give_back = core::mem::take(&mut state.give_back);
+                drop(state);
+                drop(unused);
+                Finish::GiveBack(give_back, answer)
+            }
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Answered(_))
+    }
+
+    /// Sleeps until the answer is there or a signal comes.
+    pub(super) fn wait(&self, signals: Signals) -> Result {
+        self.wait.wait(signals, Wake::Shared, || self.is_answered())
+    }
+
+    /// Marks the request as interrupted; returns whether the server has it.
+    pub(super) fn set_interrupted(&self) -> bool {
+        let mut state = self.state.lock();
+        state.interrupted = true;
+        matches!(state.stage, Stage::Sent(_))
+    }
+
+    /// Whether the server has the request and has not answered yet.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Sent(_))
+    }
+
+    /// Fetches the answer and what it may hold of the server's.
+    pub(super) fn take_answer(&self) -> Option<(Result<Reply>, GiveBack)> {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Finished) {
+            Stage::Answered(answer) => {
+                let give_back = core::mem::take(&mut state.give_back);
+                Some((answer, give_back))
+            }
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    /// The waiter goes away. An answer that came at the same moment is returned.
+    pub(super) fn abandon(&self) -> Option<(Result<Reply>, GiveBack)> {
+        {
+            let mut state = self.state.lock();
+            if !matches!(state.stage, Stage::Answered(_)) {
+                state.owner = Owner::Abandoned;
+                return None;
+            }
+        }
+        self.take_answer()
+    }
+}

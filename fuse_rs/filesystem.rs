@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel asks of a mounted file system.
+
+pub(crate) mod attributes;
+pub(crate) mod dentry;
+pub(crate) mod directory;
+pub(crate) mod handle;
+pub(crate) mod inode;
+pub(crate) mod mount;
+pub(crate) mod options;
+pub(crate) mod permission;
+pub(crate) mod readdir;
+pub(crate) mod super_block;
+
+use crate::prelude::*;
+use kernel_glue::vfs::inode::InodeCache;
+use kernel_glue::vfs::FileSystem;
+
+/// Inodes of all mounts.
+pub(crate) static INODES: InodeCache<Fuse> = InodeCache::new();
+
+/// The file system.
+pub(crate) struct Fuse;
+
+/// An inode of ours.
+pub(crate) type Inode = kernel_glue::vfs::inode::Inode<Fuse>;
+/// A directory entry of ours.
+pub(crate) type Dentry = kernel_glue::vfs::dentry::Dentry<Fuse>;
+/// A super block of ours.
+pub(crate) type SuperBlock = kernel_glue::vfs::super_block::SuperBlock<Fuse>;
+/// An open file of ours.
+pub(crate) type OpenFile<'a> = kernel_glue::vfs::file::OpenFileRef<'a, Fuse>;
+
+impl FileSystem for Fuse {
+    type Config = options::Config;
+    type Super = mount::Mount;
+    type Inode = inode::InodeData;
+    type Handle = handle::Handle;
+
+    fn inode_cache() -> &'static InodeCache<Self> {
+        &INODES
+    }
+
+    fn new_inode() -> impl PinInit<inode::InodeData, Error> {
+        inode::InodeData::new()
+    }
+
+    fn set_key(inode: &inode::InodeData, key: u64) {
+        inode.set_node(key);
+    }
+
+    fn key(inode: &inode::InodeData) -> u64 {
+        inode.raw_node()
+    }
+}

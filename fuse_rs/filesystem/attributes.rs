@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes: keeping them, fetching them, changing them.
+
+use super::handle::Handle;
+use super::inode;
+use super::inode::connection;
+use super::Dentry;
+use super::Fuse;
+use super::Inode;
+use crate::connection::call::Envelope;
+use crate::prelude::*;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::op::attr::Getattr;
+use fuse_pure::op::attr::SetTime;
+use fuse_pure::op::attr::Setattr;
+use fuse_pure::op::entry::Time;
+use fuse_pure::op::name::Readlink;
+use fuse_pure::op::Attributes;
+use fuse_pure::op::Entry;
+use fuse_pure::op::Timeout;
+use kernel_glue::sys::monotonic_nanos;
+use kernel_glue::vfs::attributes::InodeAttributes;
+use kernel_glue::vfs::attributes::NewAttributes;
+use kernel_glue::vfs::attributes::NewTime;
+use kernel_glue::vfs::attributes::Timestamp;
+use kernel_glue::vfs::caller::UserNamespace;
+use kernel_glue::vfs::inode_ops::AccessMask;
+use kernel_glue::vfs::inode_ops::IdMap;
+use kernel_glue::vfs::inode_ops::InodeOperations;
+use kernel_glue::vfs::inode_ops::StatExtra;
+use kernel_glue::vfs::inode_ops::StatRequest;
+
+fn timestamp(time: Time) -> Timestamp {
+    Timestamp {
+        sec: time.sec,
+        nsec: time.nsec,
+    }
+}
+
+fn for_inode(attr: &Attributes, ns: &UserNamespace) -> InodeAttributes {
+    InodeAttributes {
+        perm: attr.perm,
+        nlink: attr.nlink,
+        uid: ns.uid(attr.uid),
+        gid: ns.gid(attr.gid),
+        blocks: attr.blocks,
+        atime: timestamp(attr.atime),
+        mtime: timestamp(attr.mtime),
+        ctime: timestamp(attr.ctime),
+    }
+}
+
+/// What is known of a root before its server has been asked.
+pub(crate) fn of_root(ns: &UserNamespace, mode: u16) -> InodeAttributes {
+    let epoch = Timestamp { sec: 0, nsec: 0 };
+    InodeAttributes {
+        perm: mode & 0o7777,
+        nlink: 1,
+        uid: ns.uid(0),
+        gid: ns.gid(0),
+        blocks: 0,
+        atime: epoch,
+        mtime: epoch,
+        ctime: epoch,
+    }
+}
+
+/// Stores the attributes of an inode nobody else sees yet.
+pub(crate) fn initialise(inode: &Inode, entry: &Entry) {
+    let connection = connection(inode);
+    store(inode, &entry.attr, &connection.user_ns);
+    inode.set_size(entry.attr.size);
+    inode
+        .data()
+        .set_attr_deadline(entry.attr_valid.deadline(monotonic_nanos()));
+    inode.data().state.lock().version = connection.next_attr_version();
+}
+
+fn store(inode: &Inode, attr: &Attributes, ns: &UserNamespace) {
+    inode.set_attributes(&for_inode(attr, ns));
+    inode.set_number(attr.ino);
+    inode.data().set_identity(attr.ino, attr.blksize);
+}
+
+/// Takes attributes from a reply to a request that was made at `version`, unless the inode has
+/// changed since.
+///
+/// # Errors
+///
+/// `EIO` when the server now calls the inode another type of file.
+pub(crate) fn update(
+    inode: &Inode,
+    attr: &Attributes,
+    valid: Timeout,
+    version: AttrVersion,
+) -> Result {
+    if inode.differs_in_type(attr.mode()) {
+        inode::make_bad(inode);
+        return Err(EIO);
+    }
+    let connection = connection(inode);
+    let (old_size, old_mtime) = {
+        let mut state = inode.data().state.lock();
+        if version.is_stale_for(state.version) {
+            return Ok(());
+        }
+        state.version = connection.next_attr_version();
+        let old = (inode.size(), inode.mtime());
+        store(inode, attr, &connection.user_ns);
+        inode.set_size(attr.size);
+        inode
+            .data()
+            .set_attr_deadline(valid.deadline(monotonic_nanos()));
+        old
+    };
+    if inode.is_regular() {
+        if attr.size < old_size {
+            inode.truncate_pages(attr.size);
+        }
+        let changed = attr.size != old_size || timestamp(attr.mtime) != old_mtime;
+        if changed && (attr.size != old_size || connection.has(InitFlags::AUTO_INVAL_DATA)) {
+            inode.invalidate_pages();
+        }
+    }
+    Ok(())
+}
+
+/// The attributes are no longer what they were; the next who wants them asks.
+pub(crate) fn invalidate(inode: &Inode) {
+    inode.data().set_attr_deadline(0);
+}
+
+/// Whether the attributes may still be believed.
+pub(crate) fn are_fresh(inode: &Inode) -> bool {
+    inode.data().attr_deadline() > monotonic_nanos()
+}
+
+/// Asks the server for attributes.
+pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
+    let node = inode::node(inode)?;
+    let connection = connection(inode);
+    let version = connection.attr_version();
+    let op = Getattr {
+        fh: handle.map(|handle| handle.fh),
+    };
+    let reply = connection.call(&op, Envelope::by_caller(node))?;
+    update(inode, &reply.attr, reply.valid, version)
+}
+
+/// Makes sure the attributes may be believed.
+pub(crate) fn refresh(inode: &Inode) -> Result {
+    if are_fresh(inode) {
+        inode::node(inode).map(|_| ())
+    } else {
+        fetch(inode, None)
+    }
+}
+
+fn new_time(time: NewTime) -> SetTime {
+    match time {
+        NewTime::Now(_) => SetTime::Now,
+        NewTime::At(at) => SetTime::At(Time {
+            sec: at.sec,
+            nsec: at.nsec,
+        }),
+    }
+}
+
+impl InodeOperations for Fuse {
+    fn getattr(inode: &Inode, request: StatRequest) -> Result<StatExtra> {
+        if !inode::mount(inode).allows_caller() {
+            if !request.wants_any() {
+                return Ok(extra(inode));
+            }
+            return Err(EACCES);
+        }
+        if request.force_sync() {
+            fetch(inode, None)?;
+        } else if !request.dont_sync() && request.wants_any() {
+            refresh(inode)?;
+        }
+        Ok(extra(inode))
+    }
+
+    fn checks_by_mode(inode: &Inode) -> bool {
+        inode::mount(inode).options.default_permissions
+    }
+
+    fn setattr(dentry: &Dentry, attr: &NewAttributes, file: Option<&Handle>) -> Result {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        let node = inode::node(inode)?;
+        let mount = inode::mount(inode);
+        if !mount.allows_caller() {
+            return Err(EACCES);
+        }
+        let connection = &mount.connection;
+        if attr.by_open && connection.has(InitFlags::ATOMIC_O_TRUNC) {
+            // OPEN has truncated the file already.
+            truncated(inode);
+            return Ok(());
+        }
+        let ns = &connection.user_ns;
+        let op = Setattr {
+            mode: attr.mode.map(u32::from),
+            uid: attr.uid.map(|uid| ns.number_of(uid)),
+            gid: attr.gid.map(|gid| ns.number_of_group(gid)),
+            size: attr.size,
+            atime: attr.atime.map(new_time),
+            mtime: attr.mtime.map(new_time),
+            fh: file.map(|handle| handle.fh),
+            ..Setattr::default()
+        };
+        let reply = connection
+            .call(&op, Envelope::by_caller(node))
+            .inspect_err(|_| invalidate(inode))?;
+        // The caller holds the inode's lock, so nothing we sent is newer than this.
+        update(inode, &reply.attr, reply.valid, AttrVersion(0))
+    }
+
+    fn permission(inode: &Inode, map: IdMap<'_>, mask: AccessMask) -> Result {
+        super::permission::check(inode, map, mask)
+    }
+
+    fn readlink(inode: &Inode) -> Result<KVec<u8>> {
+        const MAX: usize = 4095;
+        let node = inode::node(inode)?;
+        let connection = connection(inode);
+        let (_, reply) =
+            connection.call_for_bytes(&Readlink { max: MAX }, Envelope::by_caller(node))?;
+        let mut target = KVec::new();
+        target.extend_from_slice(reply.body(), GFP_KERNEL)?;
+        Ok(target)
+    }
+}
+
+fn extra(inode: &Inode) -> StatExtra {
+    let block_size = inode.data().block_size();
+    StatExtra {
+        ino: inode.data().ino(),
+        block_size: if block_size.is_power_of_two() && block_size >= 512 {
+            block_size
+        } else {
+            0
+        },
+        perm: None,
+    }
+}
+
+/// The file has been truncated by an OPEN.
+pub(crate) fn truncated(inode: &Inode) {
+    let connection = connection(inode);
+    {
+        let mut state = inode.data().state.lock();
+        state.version = connection.next_attr_version();
+        inode.set_size(0);
+    }
+    inode.truncate_pages(0);
+    invalidate(inode);
+}
+
+/// Data up to `end` has been written.
+pub(crate) fn written(inode: &Inode, end: u64) {
+    let connection = connection(inode);
+    let mut state = inode.data().state.lock();
+    state.version = connection.next_attr_version();
+    if end > inode.size() {
+        inode.set_size(end);
+    }
+    drop(state);
+    invalidate(inode);
+}

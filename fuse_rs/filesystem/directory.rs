@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names in directories: finding, making, removing, moving them.
+
+use super::attributes;
+use super::handle::Handle;
+use super::inode;
+use super::Dentry;
+use super::Fuse;
+use super::Inode;
+use crate::connection::call::Envelope;
+use crate::connection::forget::LookupRef;
+use crate::connection::request::OpenedWhat;
+use crate::connection::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::cursor::Name;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::dirents::NAME_MAX;
+use fuse_pure::op::create::Create;
+use fuse_pure::op::create::Mkdir;
+use fuse_pure::op::create::Mknod;
+use fuse_pure::op::create::Symlink;
+use fuse_pure::op::name::Link;
+use fuse_pure::op::name::Rename;
+use fuse_pure::op::name::Rename2;
+use fuse_pure::op::name::Rmdir;
+use fuse_pure::op::name::Unlink;
+use fuse_pure::op::Entry;
+use fuse_pure::op::FileType;
+use fuse_pure::op::Lookup;
+use fuse_pure::op::LookupReply;
+use fuse_pure::op::Operation;
+use kernel_glue::sys::monotonic_nanos;
+use kernel_glue::vfs::caller::umask;
+use kernel_glue::vfs::dir_ops::Created;
+use kernel_glue::vfs::dir_ops::DirOperations;
+use kernel_glue::vfs::dir_ops::Named;
+use kernel_glue::vfs::dir_ops::NewKind;
+
+/// First minor version with RENAME2.
+const RENAME2_MINOR: u32 = 23;
+
+fn name_of(dentry: &Dentry) -> Result<Name<'_>> {
+    let name = dentry.name();
+    if name.len() > NAME_MAX {
+        return Err(ENAMETOOLONG);
+    }
+    Name::new(name).ok_or(EINVAL)
+}
+
+/// The connection and the directory's node id, for a request of the caller's about it.
+fn about(dir: &Inode) -> Result<(&Arc<Connection>, Envelope)> {
+    Ok((
+        inode::connection(dir),
+        Envelope::by_caller(inode::node(dir)?),
+    ))
+}
+
+/// The inode and deadline of an entry that was looked up in or made in `dir`.
+fn named(
+    dir: &Inode,
+    entry: &Entry,
+    lookup: Option<LookupRef>,
+    version: AttrVersion,
+) -> Result<Named<Fuse>> {
+    let lookup = lookup.ok_or(EIO)?;
+    let inode = inode::from_entry(dir.super_block(), entry, lookup, version)?;
+    Ok(Named {
+        inode: Some(inode),
+        deadline: entry.entry_valid.deadline(monotonic_nanos()),
+    })
+}
+
+/// Sends a request that makes an inode of the given type.
+fn make_with<O: Operation<Reply = Entry>>(
+    dir: &Inode,
+    op: &O,
+    kind: u32,
+) -> Result<Named<Fuse>> {
+    let (connection, envelope) = about(dir)?;
+    let version = connection.attr_version();
+    let (entry, lookup) = connection.call_entry(op, envelope, None, |entry| Some(entry.node))?;
+    attributes::invalidate(dir);
+    if entry.attr.kind.bits() != kind & FileType::MASK {
+        // Not what was asked for; the lookup is given back.
+        return Err(EIO);
+    }
+    named(dir, &entry, lookup, version)
+}
+
+/// The caller's umask applied to `mode`, unless the server does that.
+fn masked(connection: &Connection, mode: u16, umask: u32) -> u32 {
+    let mode = u32::from(mode);
+    if connection.has(InitFlags::DONT_MASK) {
+        mode
+    } else {
+        mode & !umask
+    }
+}
+
+/// A name is gone from `dir`.
+fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
+    if let Some(inode) = dentry.inode() {
+        {
+            let mut state = inode.data().state.lock();
+            state.version = inode::connection(dir).next_attr_version();
+            if whole {
+                inode.clear_links();
+            } else {
+                inode.drop_link();
+            }
+        }
+        attributes::invalidate(inode);
+    }
+    dentry.set_deadline(0);
+    attributes::invalidate(dir);
+}
+
+impl DirOperations for Fuse {
+    fn lookup(dir: &Inode, dentry: &Dentry) -> Result<Named<Self>> {
+        let op = Lookup {
+            name: name_of(dentry)?,
+        };
+        let (connection, envelope) = about(dir)?;
+        let version = connection.attr_version();
+        let answer = connection.call_entry(&op, envelope, None, |reply| match reply {
+            LookupReply::Found(entry) => Some(entry.node),
+            LookupReply::Negative(_) => None,
+        });
+        match answer {
+            Ok((LookupReply::Found(entry), lookup)) => named(dir, &entry, lookup, version),
+            Ok((LookupReply::Negative(valid), _)) => Ok(Named {
+                inode: None,
+                deadline: valid.deadline(monotonic_nanos()),
+            }),
+            Err(error) if error == ENOENT => Ok(Named {
+                inode: None,
+                deadline: 0,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make(dir: &Inode, dentry: &Dentry, kind: NewKind<'_>) -> Result<Named<Self>> {
+        let name = name_of(dentry)?;
+        let connection = inode::connection(dir);
+        let umask = umask();
+        match kind {
+            NewKind::Node(mode, rdev) => {
+                let op = Mknod {
+                    name,
+                    mode: masked(connection, mode, umask),
+                    rdev,
+                    umask,
+                };
+                make_with(dir, &op, u32::from(mode))
+            }
+            NewKind::Directory(mode) => {
+                let op = Mkdir {
+                    name,
+                    mode: masked(connection, mode, umask),
+                    umask,
+                };
+                make_with(dir, &op, FileType::Directory.bits())
+            }
+            NewKind::Symlink(target) => {
+                let op = Symlink {
+                    name,
+                    target: Name::new(target).ok_or(ENOENT)?,
+                };
+                make_with(dir, &op, FileType::Symlink.bits())
+            }
+        }
+    }
+
+    fn create(dir: &Inode, dentry: &Dentry, flags: u32, mode: u16) -> Result<Created<Self>> {
+        let (connection, envelope) = about(dir)?;
+        let umask = umask();
+        let op = Create {
+            name: name_of(dentry)?,
+            flags: flags & !kernel::fs::file::flags::O_NOCTTY,
+            mode: masked(connection, mode, umask),
+            umask,
+        };
+        let opened = OpenedWhat {
+            node: None,
+            directory: false,
+            flags,
+        };
+        let version = connection.attr_version();
+        let ((entry, open), lookup) =
+            connection.call_entry(&op, envelope, Some(opened), |(entry, _)| Some(entry.node))?;
+        // From here on the server's open file is closed when the handle is dropped.
+        let handle = Handle::new(connection, entry.node, open, flags, false)?;
+        attributes::invalidate(dir);
+        if entry.attr.kind != FileType::Regular {
+            return Err(EIO);
+        }
+        let named = named(dir, &entry, lookup, version)?;
+        Ok(Created {
+            inode: named.inode.ok_or(EIO)?,
+            deadline: named.deadline,
+            handle,
+        })
+    }
+
+    fn link(inode: &Inode, dir: &Inode, dentry: &Dentry) -> Result<Named<Self>> {
+        let op = Link {
+            node: inode::node(inode)?,
+            name: name_of(dentry)?,
+        };
+        let (connection, envelope) = about(dir)?;
+        let version = connection.attr_version();
+        let answer = connection.call_entry(&op, envelope, None, |entry| Some(entry.node));
+        let (entry, lookup) = match answer {
+            // A server without links.
+            Err(error) if error == ENOSYS => return Err(EPERM),
+            other => other?,
+        };
+        attributes::invalidate(dir);
+        attributes::invalidate(inode);
+        if entry.attr.kind.bits() != u32::from(inode.mode()) & FileType::MASK {
+            return Err(EIO);
+        }
+        named(dir, &entry, lookup, version)
+    }
+
+    fn unlink(dir: &Inode, dentry: &Dentry) -> Result {
+        let op = Unlink {
+            name: name_of(dentry)?,
+        };
+        let (connection, envelope) = about(dir)?;
+        match connection.call(&op, envelope) {
+            Ok(()) => {
+                removed(dir, dentry, false);
+                Ok(())
+            }
+            Err(error) => {
+                if error == EINTR {
+                    // Nobody knows whether it is still there.
+                    dentry.set_deadline(0);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn rmdir(dir: &Inode, dentry: &Dentry) -> Result {
+        let op = Rmdir {
+            name: name_of(dentry)?,
+        };
+        let (connection, envelope) = about(dir)?;
+        match connection.call(&op, envelope) {
+            Ok(()) => {
+                removed(dir, dentry, true);
+                Ok(())
+            }
+            Err(error) => {
+                if error == EINTR {
+                    dentry.set_deadline(0);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn rename(
+        old_dir: &Inode,
+        old: &Dentry,
+        new_dir: &Inode,
+        new: &Dentry,
+        flags: u32,
+    ) -> Result {
+        let (connection, envelope) = about(old_dir)?;
+        let new_dir_node = inode::node(new_dir)?;
+        let (old_name, new_name) = (name_of(old)?, name_of(new)?);
+        let answer = if flags == 0 {
+            let op = Rename {
+                new_dir: new_dir_node,
+                old: old_name,
+                new: new_name,
+            };
+            connection.call(&op, envelope)
+        } else {
+            if connection.wait_ready()?.minor < RENAME2_MINOR {
+                return Err(EINVAL);
+            }
+            let op = Rename2 {
+                new_dir: new_dir_node,
+                flags,
+                old: old_name,
+                new: new_name,
+            };
+            match connection.call(&op, envelope) {
+                Err(error) if error == ENOSYS => Err(EINVAL),
+                other => other,
+            }
+        };
+        match answer {
+            Ok(()) => {
+                renamed(old_dir, old, new_dir, new, flags);
+                Ok(())
+            }
+            Err(error) => {
+                if error == EINTR {
+                    // Nobody knows which names mean what.
+                    old.set_deadline(0);
+                    new.set_deadline(0);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn renamed(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) {
+    const RENAME_EXCHANGE: u32 = 2;
+    attributes::invalidate(old_dir);
+    attributes::invalidate(new_dir);
+    if let Some(inode) = old.inode() {
+        attributes::invalidate(inode);
+    }
+    if let Some(replaced) = new.inode() {
+        if flags & RENAME_EXCHANGE == 0 {
+            removed(new_dir, new, replaced.is_directory());
+        } else {
+            attributes::invalidate(replaced);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files and directories.
+
+use super::attributes;
+use super::inode;
+use super::Fuse;
+use super::Inode;
+use super::OpenFile;
+use crate::connection::call::Envelope;
+use crate::connection::call::Ignore;
+use crate::connection::request::OpenedWhat;
+use crate::connection::Connection;
+use crate::page_cache;
+use crate::prelude::*;
+use fuse_pure::abi::flags::OpenFlags;
+use fuse_pure::abi::ids::FileHandle;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::op::open::Directory;
+use fuse_pure::op::open::File;
+use fuse_pure::op::open::Flush;
+use fuse_pure::op::open::Fsync;
+use fuse_pure::op::open::Open;
+use fuse_pure::op::open::Opened;
+use fuse_pure::op::open::Release as ReleaseOp;
+use kernel::fs::file::flags;
+use kernel_glue::mm::folio::LockedFolio;
+use kernel_glue::mm::readahead::Readahead;
+use kernel_glue::vfs::file::DirEmitter;
+use kernel_glue::vfs::file::Io;
+use kernel_glue::vfs::file_ops::FileOperations;
+use kernel_glue::vfs::file_ops::OpenMode;
+
+/// An open file or directory. Dropping it tells the server.
+pub(crate) struct Handle {
+    connection: Arc<Connection>,
+    node: NodeId,
+    /// The server's name for it.
+    pub(crate) fh: FileHandle,
+    /// `O_*` flags of the open.
+    pub(crate) flags: u32,
+    /// What the server says of it.
+    pub(crate) open: OpenFlags,
+    directory: bool,
+    /// The server has opened something that must be closed.
+    counted: bool,
+}
+
+impl Handle {
+    /// A file the server has opened.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, after the server has been told to close it.
+    pub(crate) fn new(
+        connection: &Arc<Connection>,
+        node: NodeId,
+        opened: Opened,
+        flags: u32,
+        directory: bool,
+    ) -> Result<KBox<Self>> {
+        let handle = Self {
+            connection: connection.clone(),
+            node,
+            fh: opened.fh,
+            flags,
+            open: opened.flags,
+            directory,
+            counted: true,
+        };
+        Ok(KBox::new(handle, GFP_KERNEL)?)
+    }
+
+    /// A file of a server that does not want to know about opens.
+    fn uncounted(
+        connection: &Arc<Connection>,
+        node: NodeId,
+        flags: u32,
+        directory: bool,
+    ) -> Result<KBox<Self>> {
+        let handle = Self {
+            connection: connection.clone(),
+            node,
+            fh: FileHandle(0),
+            flags,
+            open: OpenFlags::KEEP_CACHE,
+            directory,
+            counted: false,
+        };
+        Ok(KBox::new(handle, GFP_KERNEL)?)
+    }
+
+    /// Whether the page cache is left out.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.open.contains(OpenFlags::DIRECT_IO)
+    }
+
+    fn send_release(&self) -> Result {
+        let envelope = Envelope::by_kernel(self.node);
+        let done = KBox::new(Ignore, GFP_KERNEL)?;
+        if self.directory {
+            let op = ReleaseOp {
+                fh: self.fh,
+                flags: self.flags,
+                target: Directory,
+            };
+            self.connection.post(&op, envelope, None, None, done)
+        } else {
+            let op = ReleaseOp {
+                fh: self.fh,
+                flags: self.flags,
+                target: File,
+            };
+            self.connection.post(&op, envelope, None, None, done)
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.counted && self.send_release().is_err() {
+            warn_ratelimited!("out of memory: a file of the server's stays open\n");
+        }
+    }
+}
+
+/// Flags that matter only at creation.
+const CREATION: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY;
+
+fn ask_open(
+    connection: &Arc<Connection>,
+    node: NodeId,
+    flags: u32,
+    directory: bool,
+) -> Result<Opened> {
+    let envelope = Envelope::by_caller(node);
+    let opened = OpenedWhat {
+        node: Some(node),
+        directory,
+        flags,
+    };
+    if directory {
+        let op = Open {
+            flags,
+            target: Directory,
+        };
+        connection.call_open(&op, envelope, opened)
+    } else {
+        let op = Open {
+            flags,
+            target: File,
+        };
+        connection.call_open(&op, envelope, opened)
+    }
+}
+
+impl FileOperations for Fuse {
+    fn open(inode: &Inode, flags: u32) -> Result<(KBox<Handle>, OpenMode)> {
+        let node = inode::node(inode)?;
+        let connection = inode::connection(inode);
+        let directory = inode.is_directory();
+        connection.wait_ready()?;
+        let truncates =
+            flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) && !directory;
+        let mut sent = flags & !CREATION;
+        if !truncates {
+            sent &= !flags::O_TRUNC;
+        }
+        // A truncating open must not overlap with writes.
+        let guard = truncates.then(|| inode.lock());
+        let handle = match ask_open(connection, node, sent, directory) {
+            Ok(opened) => Handle::new(connection, node, opened, flags, directory)?,
+            Err(error) if error == ENOSYS => {
+                Handle::uncounted(connection, node, flags, directory)?
+            }
+            Err(error) => return Err(error),
+        };
+        if truncates {
+            attributes::truncated(inode);
+        }
+        drop(guard);
+        if inode.is_regular() && !handle.open.contains(OpenFlags::KEEP_CACHE) {
+            inode.invalidate_pages();
+        }
+        let mode = OpenMode {
+            nonseekable: handle.open.contains(OpenFlags::NONSEEKABLE),
+            stream: handle.open.contains(OpenFlags::STREAM),
+        };
+        Ok((handle, mode))
+    }
+
+    fn release(_: &Inode, handle: KBox<Handle>) {
+        drop(handle);
+    }
+
+    fn flush(file: &OpenFile<'_>, owner: usize) -> Result {
+        let handle = file.handle().ok_or(EIO)?;
+        let node = inode::node(file.inode())?;
+        if handle.open.contains(OpenFlags::NOFLUSH) {
+            return Ok(());
+        }
+        let op = Flush {
+            fh: handle.fh,
+            lock_owner: handle.connection.lock_owner(owner),
+        };
+        match handle.connection.call(&op, Envelope::by_caller(node)) {
+            Err(error) if error == ENOSYS => Ok(()),
+            other => other,
+        }
+    }
+
+    fn fsync(file: &OpenFile<'_>, datasync: bool) -> Result {
+        let handle = file.handle().ok_or(EIO)?;
+        let envelope = Envelope::by_caller(inode::node(file.inode())?);
+        let answer = if handle.directory {
+            let op = Fsync {
+                fh: handle.fh,
+                datasync,
+                target: Directory,
+            };
+            handle.connection.call(&op, envelope)
+        } else {
+            let op = Fsync {
+                fh: handle.fh,
+                datasync,
+                target: File,
+            };
+            handle.connection.call(&op, envelope)
+        };
+        match answer {
+            Err(error) if error == ENOSYS => Ok(()),
+            other => other,
+        }
+    }
+
+    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        page_cache::read::read(io, to)
+    }
+
+    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        page_cache::write::write(io, from)
+    }
+
+    fn may_map(file: &OpenFile<'_>, shared: bool) -> Result {
+        let handle = file.handle().ok_or(EIO)?;
+        if shared && handle.is_direct() {
+            // Such a file is not to be cached, and a shared mapping is a cache.
+            return Err(ENODEV);
+        }
+        Ok(())
+    }
+
+    fn before_seek_end(inode: &Inode) -> Result {
+        attributes::refresh(inode)
+    }
+
+    fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
+        super::readdir::iterate(file, out)
+    }
+
+    fn read_folio(inode: &Inode, handle: Option<&Handle>, folio: LockedFolio) -> Result {
+        page_cache::read::read_folio(inode, handle, folio)
+    }
+
+    fn readahead(inode: &Inode, handle: Option<&Handle>, folios: Readahead<'_>) {
+        page_cache::read::readahead(inode, handle, folios);
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mounting.
+
+use super::inode;
+use super::options;
+use super::options::Config;
+use super::options::MountOptions;
+use super::Fuse;
+use crate::connection::Connection;
+use crate::connection::End;
+use crate::prelude::*;
+use fuse_pure::logic::negotiate::Offer;
+use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::vfs::caller;
+use kernel_glue::vfs::context::MountLog;
+use kernel_glue::vfs::context::MountOperations;
+use kernel_glue::vfs::context::OptionSpec;
+use kernel_glue::vfs::context::OptionValue;
+use kernel_glue::vfs::context::SpecTable;
+use kernel_glue::vfs::super_block::NewSuper;
+use kernel_glue::vfs::super_block::SuperSettings;
+
+/// Number of the file system for statfs(2).
+pub(crate) const MAGIC: u64 = 0x6573_5546;
+/// Most pages per request for a server (`fs.fuse.max_pages_limit`'s default).
+const MAX_PAGES_LIMIT: u16 = 256;
+/// Most background requests for a server without privileges.
+const MAX_USER_BACKGROUND: u16 = 1024;
+
+/// Data of a super block.
+pub(crate) struct Mount {
+    /// The way to the server.
+    pub(crate) connection: Arc<Connection>,
+    /// The options.
+    pub(crate) options: MountOptions,
+}
+
+impl Mount {
+    /// Whether the caller may use the mount at all.
+    ///
+    /// A server sees what a process does on its files and can hold it up for as long as it
+    /// likes. So a mount is for its mounter only, unless an administrator has allowed others,
+    /// and then only for those in the mounter's namespace.
+    pub(crate) fn allows_caller(&self) -> bool {
+        if self.options.allow_other {
+            self.connection.user_ns.contains_caller()
+        } else {
+            caller::caller_is_only(self.options.user_id, self.options.group_id)
+        }
+    }
+}
+
+
+impl MountOperations for Fuse {
+    const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
+    const SPECS: &'static SpecTable = &options::SPECS;
+
+    fn new_config(block: bool) -> Result<KBox<Config>> {
+        Ok(KBox::new(Config::new(block), GFP_KERNEL)?)
+    }
+
+    fn set_option(
+        config: &mut Config,
+        index: usize,
+        value: OptionValue<'_>,
+        log: &MountLog<'_>,
+    ) -> Result {
+        options::set(config, index, value, log)
+    }
+
+    fn new_super(config: &mut Config, log: &MountLog<'_>) -> Result<KBox<Mount>> {
+        let server = config
+            .server
+            .as_ref()
+            .ok_or_else(|| log.invalid(c"No fd specified"))?;
+        if server.is_attached() {
+            return Err(log.invalid(c"fd is in use by another mount"));
+        }
+        if config.root_mode.is_none() {
+            return Err(log.invalid(c"No rootmode specified"));
+        }
+        let mount = Mount {
+            options: MountOptions::from_config(config, log)?,
+            connection: Connection::new(log.user_namespace()?)?,
+        };
+        Ok(KBox::new(mount, GFP_KERNEL)?)
+    }
+
+    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Config, _log: &MountLog<'_>) -> Result {
+        let server = config.server.as_ref().ok_or(EINVAL)?;
+        let root_mode = config.root_mode.ok_or(EINVAL)?;
+        sb.set_up(&SuperSettings {
+            magic: MAGIC,
+            block_size: if config.block {
+                config.block_size as usize
+            } else {
+                PAGE_SIZE
+            },
+            subtype: config.subtype.as_deref(),
+            suffix: if config.block { c"-fuseblk" } else { c"" },
+        })?;
+        let super_block = sb.super_block();
+        sb.set_root(inode::make_root(super_block, root_mode)?)?;
+        let mount = super_block.data();
+        server.attach(&mount.connection)?;
+        let offer = Offer {
+            max_readahead: u32::try_from(super_block.readahead_bytes()).unwrap_or(u32::MAX),
+            max_pages_limit: MAX_PAGES_LIMIT,
+            max_user_background: MAX_USER_BACKGROUND,
+            max_user_congestion: MAX_USER_BACKGROUND,
+            privileged: caller::may_administer(),
+            max_read: mount.options.max_read,
+            page_size: PAGE_SIZE as u32,
+        };
+        mount.connection.send_init(offer).inspect_err(|_| {
+            mount.connection.end(End::Aborted);
+        })
+    }
+}

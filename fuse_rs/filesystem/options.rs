@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mount options.
+
+use crate::prelude::*;
+use crate::transport::chardev::ServerFile;
+use fuse_pure::op::FileType;
+use kernel::str::CString;
+use kernel_glue::vfs::caller::Gid;
+use kernel_glue::vfs::caller::Uid;
+use kernel_glue::vfs::context::spec_table;
+use kernel_glue::vfs::context::MountLog;
+use kernel_glue::vfs::context::OptionKind;
+use kernel_glue::vfs::context::OptionSpec;
+use kernel_glue::vfs::context::OptionValue;
+use kernel_glue::vfs::context::SpecTable;
+
+/// A mount that is being set up.
+pub(crate) struct Config {
+    /// The type that lives on a block device.
+    pub(crate) block: bool,
+    /// The server's device file.
+    pub(crate) server: Option<Arc<ServerFile>>,
+    /// Type and permission bits of the root.
+    pub(crate) root_mode: Option<u16>,
+    /// Who mounts.
+    pub(crate) user_id: Option<Uid>,
+    /// The group of who mounts.
+    pub(crate) group_id: Option<Gid>,
+    /// The kernel checks permissions by mode.
+    pub(crate) default_permissions: bool,
+    /// Others than who mounts may use it.
+    pub(crate) allow_other: bool,
+    /// Most bytes of a READ.
+    pub(crate) max_read: u32,
+    /// Block size of the device in bytes.
+    pub(crate) block_size: u32,
+    /// What stands after the dot in the type.
+    pub(crate) subtype: Option<CString>,
+}
+
+const DEFAULT_BLOCK_SIZE: u32 = 512;
+
+impl Config {
+    /// Nothing said yet.
+    pub(crate) fn new(block: bool) -> Self {
+        Self {
+            block,
+            server: None,
+            root_mode: None,
+            user_id: None,
+            group_id: None,
+            default_permissions: false,
+            allow_other: false,
+            max_read: u32::MAX,
+            block_size: DEFAULT_BLOCK_SIZE,
+            subtype: None,
+        }
+    }
+}
+
+macro_rules! options {
+    ($($variant:ident $name:literal $kind:ident $block:literal;)*) => {
+        #[derive(Clone, Copy)]
+        enum Name {
+            $($variant,)*
+        }
+
+        const NAMES: &[Name] = &[$(Name::$variant),*];
+
+        /// The options, in the order of `Name`.
+        pub(crate) const OPTIONS: &[OptionSpec] = &[$(OptionSpec {
+            name: $name,
+            kind: OptionKind::$kind,
+            block_only: $block,
+        }),*];
+    };
+}
+
+options! {
+    Source c"source" String false;
+    Fd c"fd" Fd false;
+    RootMode c"rootmode" Octal false;
+    UserId c"user_id" Uid false;
+    GroupId c"group_id" Gid false;
+    DefaultPermissions c"default_permissions" Flag false;
+    AllowOther c"allow_other" Flag false;
+    MaxRead c"max_read" U32 false;
+    BlockSize c"blksize" U32 true;
+    Subtype c"subtype" String false;
+}
+
+/// The options as the kernel parses them.
+pub(crate) static SPECS: SpecTable = spec_table(OPTIONS);
+
+/// Takes one option.
+pub(crate) fn set(
+    config: &mut Config,
+    index: usize,
+    value: OptionValue<'_>,
+    log: &MountLog<'_>,
+) -> Result {
+    let name = NAMES.get(index).ok_or(EINVAL)?;
+    match (name, value) {
+        (Name::Fd, OptionValue::File(file)) => {
+            if config.server.is_some() {
+                return Err(log.invalid(c"Multiple fd specified"));
+            }
+            let server = file
+                .device::<ServerFile>()
+                .ok_or_else(|| log.invalid(c"fd is not a fuse device"))?
+                .0;
+            // Identities the server sees are those of the mount's namespace.
+            if !file.opened_in(&log.user_namespace()?) {
+                return Err(log.invalid(c"wrong user namespace for fuse device"));
+            }
+            config.server = Some(server);
+        }
+        (Name::RootMode, OptionValue::U32(mode)) => {
+            if FileType::from_mode(mode).is_none() {
+                return Err(log.invalid(c"Invalid rootmode"));
+            }
+            config.root_mode = Some(u16::try_from(mode).map_err(|_| EINVAL)?);
+        }
+        (Name::UserId, OptionValue::Uid(uid)) => {
+            if !log.user_namespace()?.has_uid(uid) {
+                return Err(log.invalid(c"Invalid user_id"));
+            }
+            config.user_id = Some(uid);
+        }
+        (Name::GroupId, OptionValue::Gid(gid)) => {
+            if !log.user_namespace()?.has_gid(gid) {
+                return Err(log.invalid(c"Invalid group_id"));
+            }
+            config.group_id = Some(gid);
+        }
+        (Name::DefaultPermissions, OptionValue::Flag) => config.default_permissions = true,
+        (Name::AllowOther, OptionValue::Flag) => config.allow_other = true,
+        (Name::MaxRead, OptionValue::U32(max)) => config.max_read = max,
+        (Name::BlockSize, OptionValue::U32(size)) => {
+            if !config.block || !size.is_power_of_two() {
+                return Err(log.invalid(c"Invalid blksize"));
+            }
+            config.block_size = size;
+        }
+        (Name::Subtype, OptionValue::String(text)) => {
+            if config.subtype.is_some() {
+                return Err(log.invalid(c"Multiple subtypes specified"));
+            }
+            config.subtype = Some(text.try_into()?);
+        }
+        _ => return Err(EINVAL),
+    }
+    Ok(())
+}
+
+/// What of the options matters after mounting.
+pub(crate) struct MountOptions {
+    /// Who mounts.
+    pub(crate) user_id: Uid,
+    /// The group of who mounts.
+    pub(crate) group_id: Gid,
+    /// The kernel checks permissions by mode.
+    pub(crate) default_permissions: bool,
+    /// Others than who mounts may use it.
+    pub(crate) allow_other: bool,
+    /// Most bytes of a READ.
+    pub(crate) max_read: u32,
+    /// Block size in bytes, of a mount on a block device.
+    pub(crate) block_size: Option<u32>,
+}
+
+impl MountOptions {
+    /// From a complete configuration.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when an option that every mount needs is missing.
+    pub(crate) fn from_config(config: &Config, log: &MountLog<'_>) -> Result<Self> {
+        Ok(Self {
+            user_id: config
+                .user_id
+                .ok_or_else(|| log.invalid(c"No user_id specified"))?,
+            group_id: config
+                .group_id
+                .ok_or_else(|| log.invalid(c"No group_id specified"))?,
+            default_permissions: config.default_permissions,
+            allow_other: config.allow_other,
+            max_read: config.max_read.max(4096),
+            block_size: config.block.then_some(config.block_size),
+        })
+    }
+
+    /// The default block size, which is not shown.
+    pub(crate) const DEFAULT_BLOCK_SIZE: u32 = DEFAULT_BLOCK_SIZE;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Listing directories.
+
+use super::inode;
+use super::OpenFile;
+use crate::connection::call::Envelope;
+use crate::prelude::*;
+use fuse_pure::logic::dirents::Entries;
+use fuse_pure::op::rw::Readdir;
+use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::vfs::file::DirEmitter;
+
+/// Most bytes of entries asked for at a time.
+const MAX: usize = 32 * PAGE_SIZE;
+
+/// Passes entries on from the emitter's position, one reply of the server's at a time.
+pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
+    let dir = file.inode();
+    let handle = file.handle().ok_or(EIO)?;
+    let envelope = Envelope::by_caller(inode::node(dir)?);
+    let connection = inode::connection(dir);
+    let op = Readdir {
+        fh: handle.fh,
+        offset: out.position(),
+        size: u32::try_from(out.space().clamp(PAGE_SIZE, MAX)).map_err(|_| EINVAL)?,
+        flags: handle.flags,
+    };
+    let ((), reply) = connection.call_for_bytes(&op, envelope)?;
+    for entry in Entries::new(reply.body()) {
+        let entry = entry.map_err(|_| {
+            warn_ratelimited!("bad directory entry\n");
+            EIO
+        })?;
+        if !out.emit(entry.name, entry.ino, entry.kind, entry.next) {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The mount as a whole.
+
+use super::inode;
+use super::mount::Mount;
+use super::mount::MAGIC;
+use super::options::MountOptions;
+use super::Dentry;
+use super::Fuse;
+use super::Inode;
+use super::SuperBlock;
+use crate::connection::call::Envelope;
+use crate::connection::End;
+use crate::prelude::*;
+use fuse_pure::op::attr::Statfs;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
+use kernel_glue::vfs::attributes::FsStatistics;
+use kernel_glue::vfs::super_block::SuperOperations;
+
+impl SuperOperations for Fuse {
+    fn evict(inode: &Inode) {
+        inode::forget(inode);
+    }
+
+    fn statfs(root: &Dentry) -> Result<FsStatistics> {
+        let mount = root.super_block().data();
+        if !mount.allows_caller() {
+            return Ok(FsStatistics {
+                magic: MAGIC,
+                ..FsStatistics::default()
+            });
+        }
+        let node = inode::node(root.inode().ok_or(ENOENT)?)?;
+        let stat = mount
+            .connection
+            .call(&Statfs, Envelope::by_caller(node))?;
+        Ok(FsStatistics {
+            magic: MAGIC,
+            block_size: stat.bsize,
+            fragment_size: stat.frsize,
+            blocks: stat.blocks,
+            free: stat.bfree,
+            available: stat.bavail,
+            files: stat.files,
+            free_files: stat.ffree,
+            name_max: stat.namelen,
+        })
+    }
+
+    fn umount_begin(sb: &SuperBlock) {
+        sb.data().connection.end(End::Aborted);
+    }
+
+    fn show_options(sb: &SuperBlock, out: &SeqFile) {
+        let mount = sb.data();
+        let options = &mount.options;
+        let ns = &mount.connection.user_ns;
+        seq_print!(out, ",user_id={}", ns.number_of(options.user_id));
+        seq_print!(out, ",group_id={}", ns.number_of_group(options.group_id));
+        if options.default_permissions {
+            seq_print!(out, ",default_permissions");
+        }
+        if options.allow_other {
+            seq_print!(out, ",allow_other");
+        }
+        if options.max_read != u32::MAX {
+            seq_print!(out, ",max_read={}", options.max_read);
+        }
+        if let Some(size) = options.block_size {
+            if size != MountOptions::DEFAULT_BLOCK_SIZE {
+                seq_print!(out, ",blksize={}", size);
+            }
+        }
+    }
+
+    fn shutdown(mount: &Mount) {
+        mount.connection.end(End::Unmounted);
+    }
+}

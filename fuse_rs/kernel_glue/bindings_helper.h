@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What bindgen reads: the headers of everything in bindgen_parameters. */
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/fs_struct.h>
+#include <linux/backing-dev.h>
+#include <linux/miscdevice.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/posix_acl.h>
+#include <linux/seq_file.h>
+#include <linux/splice.h>
+#include <linux/statfs.h>
+#include <linux/user_namespace.h>
+#include <linux/writeback.h>
+#include "helpers/helpers.h"

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Character devices with a minor number of their own among the miscellaneous devices.
+
+pub mod fasync;
+
+use crate::bindings;
+use crate::sync::wait::WaitQueue;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use fasync::FasyncList;
+use kernel::error::to_result;
+use kernel::iov::IovIterDest;
+use kernel::iov::IovIterSource;
+use kernel::module::this_module;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::sync::ArcBorrow;
+use kernel::types::Opaque;
+
+/// What a device is ready for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Something can be read.
+    pub readable: bool,
+    /// Something can be written.
+    pub writable: bool,
+    /// The device is of no use any more.
+    pub error: bool,
+}
+
+/// Polling and signalling of a device file.
+pub struct PollRequest<'a> {
+    file: NonNull<bindings::file>,
+    table: *mut bindings::poll_table,
+    _borrow: PhantomData<&'a ()>,
+}
+
+impl PollRequest<'_> {
+    /// Has the poller woken by `queue`, which lives as long as the open file.
+    pub fn wait_on(&self, queue: &WaitQueue) {
+        // SAFETY: File and table are valid during the operation; the queue outlives the file by
+        // the contract of the caller.
+        unsafe {
+            bindings::fuse_rs_helper_poll_wait(self.file.as_ptr(), queue.as_raw(), self.table)
+        };
+    }
+}
+
+/// A device.
+#[vtable]
+pub trait Device: Sized + Send + Sync + 'static {
+    /// The module that owns the device.
+    type OwnerModule: kernel::ModuleMetadata;
+
+    /// A process opens the device.
+    fn open() -> Result<Arc<Self>>;
+
+    /// The last reference to an open file is gone.
+    fn release(this: Arc<Self>);
+
+    /// Reads one message.
+    fn read(this: ArcBorrow<'_, Self>, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize>;
+
+    /// Writes one message.
+    fn write(this: ArcBorrow<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// What the device is ready for.
+    fn poll(this: ArcBorrow<'_, Self>, request: &PollRequest<'_>) -> Readiness;
+
+    /// Who gets a signal when something can be read.
+    fn fasync(this: &Self) -> Result<&FasyncList>;
+
+    /// Another request; `other` is the device file that the argument names, if it names one.
+    fn ioctl(this: ArcBorrow<'_, Self>, command: u32, argument: IoctlArgument) -> Result;
+}
+
+/// The argument of an ioctl.
+pub struct IoctlArgument(usize);
+
+impl IoctlArgument {
+    /// Reads the number the argument points to.
+    pub fn read_u32(&self) -> Result<u32> {
+        let mut value = 0;
+        // SAFETY: Reads from user space, checked.
+        to_result(unsafe { bindings::fuse_rs_helper_get_user_u32(&mut value, self.0) })?;
+        Ok(value)
+    }
+
+    /// The device file whose descriptor the argument points to.
+    pub fn device_file<D: Device>(&self) -> Result<DeviceFile<D>> {
+        let fd = self.read_u32()?;
+        // SAFETY: The reference is dropped below.
+        let file = NonNull::new(unsafe { bindings::fget(fd) }).ok_or(EINVAL)?;
+        // SAFETY: We own a reference to the file.
+        let device = unsafe { DeviceFile::from_file(file.as_ptr()) };
+        // SAFETY: We give our reference up.
+        unsafe { bindings::fput(file.as_ptr()) };
+        device.ok_or(EINVAL)
+    }
+}
+
+/// The state of an open device file.
+pub struct DeviceFile<D: Device>(pub Arc<D>);
+
+impl<D: Device> DeviceFile<D> {
+    /// The state of `file` if it is a `D`.
+    ///
+    /// # Safety
+    ///
+    /// `file` is valid during the call.
+    pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Option<Self> {
+        // SAFETY: By the safety requirements. A file with our operations has an `Arc<D>` as
+        // private data from open to release.
+        unsafe {
+            let ops = (*file).f_op;
+            if !core::ptr::eq(ops, Table::<D>::get()) {
+                return None;
+            }
+            let state = (*file).private_data.cast::<D>();
+            Some(Self(ArcBorrow::from_raw(state).into()))
+        }
+    }
+}
+
+/// A registered device; dropping it unregisters.
+#[pin_data(PinnedDrop)]
+pub struct Registration<D: Device> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    _device: PhantomData<D>,
+}
+
+// SAFETY: Registration and removal may happen on different threads.
+unsafe impl<D: Device> Send for Registration<D> {}
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl<D: Device> Sync for Registration<D> {}
+
+impl<D: Device> Registration<D> {
+    /// Registers the device as /dev/`name`, open to everybody. `minor` of `None` takes any.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the minor number is taken.
+    pub fn register(name: &'static CStr, minor: Option<u8>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                // SAFETY: `slot` is valid for writing and stays where it is until it is
+                // deregistered in `drop`.
+                unsafe {
+                    slot.write(pin_init::zeroed());
+                    (*slot).minor = minor.map_or(bindings::MISC_DYNAMIC_MINOR as i32, i32::from);
+                    (*slot).name = name.as_char_ptr();
+                    (*slot).fops = Table::<D>::get();
+                    (*slot).mode = 0o666;
+                    to_result(bindings::misc_register(slot))
+                }
+            }),
+            _device: PhantomData,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<D: Device> PinnedDrop for Registration<D> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The device was registered; open files hold the module, so none is left.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// The table of C callbacks.
+struct Table<D>(PhantomData<D>);
+
+impl<D: Device> Table<D> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<D::OwnerModule>().as_ptr(),
+        open: Some(open::<D>),
+        release: Some(release::<D>),
+        read_iter: Some(read_iter::<D>),
+        write_iter: Some(write_iter::<D>),
+        splice_read: Some(bindings::copy_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        poll: Some(poll::<D>),
+        fasync: Some(fasync_op::<D>),
+        unlocked_ioctl: Some(ioctl::<D>),
+        compat_ioctl: Some(ioctl::<D>),
+        ..pin_init::zeroed()
+    };
+
+    fn get() -> &'static bindings::file_operations {
+        &Self::TABLE
+    }
+}
+
+/// The state of an open file.
+///
+/// # Safety
+///
+/// `file` is an open file of the device.
+unsafe fn state<'a, D: Device>(file: *mut bindings::file) -> ArcBorrow<'a, D> {
+    // SAFETY: The private data is an `Arc<D>` from open to release.
+    unsafe { ArcBorrow::from_raw((*file).private_data.cast::<D>()) }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file that is being opened.
+unsafe extern "C" fn open<D: Device>(_: *mut bindings::inode, file: *mut bindings::file) -> i32 {
+    c_result!({
+        let state = D::open()?;
+        // SAFETY: By the safety requirements.
+        unsafe { (*file).private_data = Arc::into_raw(state).cast_mut().cast() };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device that nobody uses any more.
+unsafe extern "C" fn release<D: Device>(
+    _: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> i32 {
+    // SAFETY: The private data came from `Arc::into_raw` in `open`.
+    D::release(unsafe { Arc::from_raw((*file).private_data.cast::<D>()) });
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device and where the data is to go.
+unsafe extern "C" fn read_iter<D: Device>(
+    kiocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            let file = (*kiocb).ki_filp;
+            let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0;
+            Ok(D::read(state::<D>(file), IovIterDest::from_raw(to), nonblock)? as isize)
+        }
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device and where the data comes from.
+unsafe extern "C" fn write_iter<D: Device>(
+    kiocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            let file = (*kiocb).ki_filp;
+            Ok(D::write(state::<D>(file), IovIterSource::from_raw(from))? as isize)
+        }
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device.
+unsafe extern "C" fn poll<D: Device>(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+) -> bindings::__poll_t {
+    // SAFETY: By the safety requirements.
+    let (state, request) = unsafe {
+        (
+            state::<D>(file),
+            PollRequest {
+                file: NonNull::new_unchecked(file),
+                table,
+                _borrow: PhantomData,
+            },
+        )
+    };
+    let ready = D::poll(state, &request);
+    let mut mask = 0u64;
+    if ready.readable {
+        mask |= bindings::FUSE_RS_EPOLLIN as u64;
+    }
+    if ready.writable {
+        mask |= bindings::FUSE_RS_EPOLLOUT as u64;
+    }
+    if ready.error {
+        mask |= bindings::FUSE_RS_EPOLLERR as u64;
+    }
+    mask as bindings::__poll_t
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device.
+unsafe extern "C" fn fasync_op<D: Device>(fd: i32, file: *mut bindings::file, on: i32) -> i32 {
+    // SAFETY: By the safety requirements.
+    c_result!(unsafe { Ok(D::fasync(&state::<D>(file))?.update(fd, file, on)) })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device.
+unsafe extern "C" fn ioctl<D: Device>(file: *mut bindings::file, cmd: u32, arg: usize) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        D::ioctl(unsafe { state::<D>(file) }, cmd, IoctlArgument(arg))?;
+        Ok(0isize)
+    })
+}

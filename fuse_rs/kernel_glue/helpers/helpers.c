@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/backing-dev.h>
+#include <linux/cred.h>
+#include <linux/fs_struct.h>
+#include <linux/kdev_t.h>
+#include <linux/highmem.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/user_namespace.h>
+#include "helpers.h"
+
+struct kmem_cache *fuse_rs_helper_inode_cache(const char *name, unsigned int size,
+					      void (*ctor)(void *))
+{
+	return kmem_cache_create(name, size, 0, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, ctor);
+}
+
+void *fuse_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+bool fuse_rs_helper_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64 *atime,
+				    const struct timespec64 *mtime, const struct timespec64 *ctime)
+{
+	inode_set_atime_to_ts(inode, *atime);
+	inode_set_mtime_to_ts(inode, *mtime);
+	inode_set_ctime_to_ts(inode, *ctime);
+}
+
+void fuse_rs_helper_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+void fuse_rs_helper_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+dev_t fuse_rs_helper_decode_dev(u32 rdev)
+{
+	return new_decode_dev(rdev);
+}
+
+u32 fuse_rs_helper_encode_dev(dev_t dev)
+{
+	return new_encode_dev(dev);
+}
+
+void fuse_rs_helper_truncate_final(struct inode *inode)
+{
+	truncate_inode_pages_final(&inode->i_data);
+}
+
+struct user_namespace *fuse_rs_helper_get_user_ns(struct user_namespace *ns)
+{
+	return get_user_ns(ns);
+}
+
+void fuse_rs_helper_put_user_ns(struct user_namespace *ns)
+{
+	put_user_ns(ns);
+}
+
+bool fuse_rs_helper_is_init_user_ns(struct user_namespace *ns)
+{
+	return ns == &init_user_ns;
+}
+
+bool fuse_rs_helper_kuid_has_mapping(struct user_namespace *ns, kuid_t uid)
+{
+	return kuid_has_mapping(ns, uid);
+}
+
+bool fuse_rs_helper_kgid_has_mapping(struct user_namespace *ns, kgid_t gid)
+{
+	return kgid_has_mapping(ns, gid);
+}
+
+u32 fuse_rs_helper_fsuid_in(struct user_namespace *ns)
+{
+	return from_kuid(ns, current_fsuid());
+}
+
+u32 fuse_rs_helper_fsgid_in(struct user_namespace *ns)
+{
+	return from_kgid(ns, current_fsgid());
+}
+
+u32 fuse_rs_helper_umask(void)
+{
+	return current_umask();
+}
+
+bool fuse_rs_helper_current_in_userns(struct user_namespace *ns)
+{
+	return current_in_userns(ns);
+}
+
+bool fuse_rs_helper_cred_is_only(kuid_t uid, kgid_t gid)
+{
+	const struct cred *cred = current_cred();
+
+	return uid_eq(cred->euid, uid) && uid_eq(cred->suid, uid) && uid_eq(cred->uid, uid) &&
+	       gid_eq(cred->egid, gid) && gid_eq(cred->sgid, gid) && gid_eq(cred->gid, gid);
+}
+
+struct pid_namespace *fuse_rs_helper_current_pid_ns(void)
+{
+	return get_pid_ns(task_active_pid_ns(current));
+}
+
+void fuse_rs_helper_put_pid_ns(struct pid_namespace *ns)
+{
+	put_pid_ns(ns);
+}
+
+u32 fuse_rs_helper_current_pid_in(struct pid_namespace *ns)
+{
+	return pid_nr_ns(task_pid(current), ns);
+}
+
+struct dentry *fuse_rs_helper_dget(struct dentry *dentry)
+{
+	return dget(dentry);
+}
+
+bool fuse_rs_helper_d_in_lookup(struct dentry *dentry)
+{
+	return d_in_lookup(dentry);
+}
+
+void fuse_rs_helper_folio_get(struct folio *folio)
+{
+	folio_get(folio);
+}
+
+void fuse_rs_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+void fuse_rs_helper_folio_unlock(struct folio *folio)
+{
+	folio_unlock(folio);
+}
+
+size_t fuse_rs_helper_folio_size(struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+loff_t fuse_rs_helper_folio_pos(struct folio *folio)
+{
+	return folio_pos(folio);
+}
+
+bool fuse_rs_helper_folio_uptodate(struct folio *folio)
+{
+	return folio_test_uptodate(folio);
+}
+
+void fuse_rs_helper_folio_mark_uptodate(struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+}
+
+size_t fuse_rs_helper_copy_folio_from_iter(struct folio *folio, size_t offset, size_t bytes,
+					   struct iov_iter *i)
+{
+	return copy_folio_from_iter(folio, offset, bytes, i);
+}
+
+void fuse_rs_helper_folio_zero_segment(struct folio *folio, size_t start, size_t end)
+{
+	folio_zero_segment(folio, start, end);
+}
+
+void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,
+				    size_t len)
+{
+	memcpy_to_folio(folio, offset, from, len);
+}
+
+struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac)
+{
+	return __readahead_folio(rac);
+}
+
+struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
+					       bool create)
+{
+	return __filemap_get_folio(mapping, index, FGP_LOCK | (create ? FGP_CREAT : 0), GFP_KERNEL);
+}
+
+size_t fuse_rs_helper_readahead_length(struct readahead_control *rac)
+{
+	return readahead_length(rac);
+}
+
+void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
+			      struct poll_table_struct *table)
+{
+	poll_wait(file, head, table);
+}
+
+void fuse_rs_helper_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
+struct inode *fuse_rs_helper_file_inode(const struct file *file)
+{
+	return file_inode(file);
+}
+
+bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+			     unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
+
+int fuse_rs_helper_get_user_u32(u32 *value, unsigned long address)
+{
+	return get_user(*value, (u32 __user *)address);
+}
+
+void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link)
+{
+	set_delayed_call(done, kfree_link, link);
+}
+
+struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file)
+{
+	return file->f_cred->user_ns;
+}
+
+void fuse_rs_helper_get_file(struct file *file)
+{
+	get_file(file);
+}
+
+struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio)
+{
+	return folio->mapping;
+}
+
+u32 fuse_rs_helper_result_u32(const struct fs_parse_result *result)
+{
+	return result->uint_32;
+}
+
+kuid_t fuse_rs_helper_result_uid(const struct fs_parse_result *result)
+{
+	return result->uid;
+}
+
+kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result)
+{
+	return result->gid;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inline functions and macros of the kernel that Rust cannot call, one line of
+ * logic each, and constants that bindgen cannot evaluate.
+ */
+#ifndef FUSE_RS_HELPERS_H
+#define FUSE_RS_HELPERS_H
+
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/backing-dev.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/poll.h>
+#include <linux/uio.h>
+
+enum fuse_rs_const : u64 {
+	FUSE_RS_SB_POSIXACL	= SB_POSIXACL,
+	FUSE_RS_SB_MANDLOCK	= SB_MANDLOCK,
+	FUSE_RS_SB_NOSEC	= SB_NOSEC,
+	FUSE_RS_SB_I_VERSION	= SB_I_VERSION,
+	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
+	FUSE_RS_FMODE_CREATED	= (__force u32)FMODE_CREATED,
+	FUSE_RS_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT,
+	FUSE_RS_FMODE_READ	= (__force u32)FMODE_READ,
+	FUSE_RS_FMODE_WRITE	= (__force u32)FMODE_WRITE,
+	FUSE_RS_LOOKUP_RCU	= LOOKUP_RCU,
+	FUSE_RS_LOOKUP_EXCL	= LOOKUP_EXCL,
+	FUSE_RS_LOOKUP_REVAL	= LOOKUP_REVAL,
+	FUSE_RS_LOOKUP_RENAME_TARGET = LOOKUP_RENAME_TARGET,
+	FUSE_RS_MAY_NOT_BLOCK	= MAY_NOT_BLOCK,
+	FUSE_RS_EPOLLIN		= (__force u32)(EPOLLIN | EPOLLRDNORM),
+	FUSE_RS_EPOLLOUT	= (__force u32)(EPOLLOUT | EPOLLWRNORM),
+	FUSE_RS_EPOLLERR	= (__force u32)EPOLLERR,
+	FUSE_RS_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE,
+	FUSE_RS_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT,
+	FUSE_RS_PURPOSE_RECONFIGURE = FS_CONTEXT_FOR_RECONFIGURE,
+	FUSE_RS_STATX_BASIC_STATS = STATX_BASIC_STATS,
+	FUSE_RS_IOCB_DIRECT	= IOCB_DIRECT,
+	FUSE_RS_IOCB_APPEND	= IOCB_APPEND,
+};
+
+/* slab and inodes */
+struct kmem_cache *fuse_rs_helper_inode_cache(const char *name, unsigned int size,
+					      void (*ctor)(void *));
+void *fuse_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache);
+bool fuse_rs_helper_inode_is_new(struct inode *inode);
+void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64 *atime,
+				    const struct timespec64 *mtime, const struct timespec64 *ctime);
+void fuse_rs_helper_inode_lock(struct inode *inode);
+void fuse_rs_helper_inode_unlock(struct inode *inode);
+dev_t fuse_rs_helper_decode_dev(u32 rdev);
+u32 fuse_rs_helper_encode_dev(dev_t dev);
+void fuse_rs_helper_truncate_final(struct inode *inode);
+struct user_namespace *fuse_rs_helper_get_user_ns(struct user_namespace *ns);
+void fuse_rs_helper_put_user_ns(struct user_namespace *ns);
+bool fuse_rs_helper_is_init_user_ns(struct user_namespace *ns);
+bool fuse_rs_helper_kuid_has_mapping(struct user_namespace *ns, kuid_t uid);
+bool fuse_rs_helper_kgid_has_mapping(struct user_namespace *ns, kgid_t gid);
+u32 fuse_rs_helper_fsuid_in(struct user_namespace *ns);
+u32 fuse_rs_helper_fsgid_in(struct user_namespace *ns);
+u32 fuse_rs_helper_umask(void);
+bool fuse_rs_helper_current_in_userns(struct user_namespace *ns);
+bool fuse_rs_helper_cred_is_only(kuid_t uid, kgid_t gid);
+struct pid_namespace *fuse_rs_helper_current_pid_ns(void);
+void fuse_rs_helper_put_pid_ns(struct pid_namespace *ns);
+u32 fuse_rs_helper_current_pid_in(struct pid_namespace *ns);
+
+/* options */
+u32 fuse_rs_helper_result_u32(const struct fs_parse_result *result);
+kuid_t fuse_rs_helper_result_uid(const struct fs_parse_result *result);
+kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result);
+
+/* dentries */
+struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
+bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
+
+/* pages and folios */
+struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
+void fuse_rs_helper_folio_get(struct folio *folio);
+void fuse_rs_helper_folio_put(struct folio *folio);
+void fuse_rs_helper_folio_unlock(struct folio *folio);
+size_t fuse_rs_helper_folio_size(struct folio *folio);
+loff_t fuse_rs_helper_folio_pos(struct folio *folio);
+bool fuse_rs_helper_folio_uptodate(struct folio *folio);
+void fuse_rs_helper_folio_mark_uptodate(struct folio *folio);
+size_t fuse_rs_helper_copy_folio_from_iter(struct folio *folio, size_t offset, size_t bytes,
+					   struct iov_iter *i);
+void fuse_rs_helper_folio_zero_segment(struct folio *folio, size_t start, size_t end);
+void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,
+				    size_t len);
+struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
+struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
+					       bool create);
+size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
+
+/* files */
+void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
+			      struct poll_table_struct *table);
+void fuse_rs_helper_file_accessed(struct file *file);
+struct inode *fuse_rs_helper_file_inode(const struct file *file);
+bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+			     unsigned int type);
+int fuse_rs_helper_get_user_u32(u32 *value, unsigned long address);
+void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link);
+void fuse_rs_helper_get_file(struct file *file);
+struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file);
+
+#endif

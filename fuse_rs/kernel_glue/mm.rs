@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page cache.
+
+pub mod folio;
+pub mod readahead;

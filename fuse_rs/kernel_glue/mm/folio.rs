@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Folios of the page cache.
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::iov::IovIterSource;
+use kernel::prelude::*;
+
+/// A folio whose lock the value holds. Dropping it unlocks.
+///
+/// # Invariants
+///
+/// The folio is locked, and the value owns the lock and one reference.
+pub struct LockedFolio {
+    folio: NonNull<bindings::folio>,
+}
+
+// SAFETY: A folio lock is not bound to a task: whoever has the value may unlock.
+unsafe impl Send for LockedFolio {}
+
+impl LockedFolio {
+    /// Takes over a locked folio.
+    ///
+    /// # Safety
+    ///
+    /// The folio is locked, and the caller gives up the lock and one reference.
+    pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self { folio }
+    }
+
+    fn as_ptr(&self) -> *mut bindings::folio {
+        self.folio.as_ptr()
+    }
+
+    /// Size in bytes.
+    #[inline]
+    pub fn size(&self) -> usize {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_size(self.as_ptr()) }
+    }
+
+    /// Position in the file in bytes.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        // SAFETY: We own a reference, and a locked folio of the page cache has an index.
+        unsafe { bindings::fuse_rs_helper_folio_pos(self.as_ptr()) as u64 }
+    }
+
+    /// Whether the content is valid.
+    pub fn is_uptodate(&self) -> bool {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_uptodate(self.as_ptr()) }
+    }
+
+    /// Declares the content valid. The caller has written all of it.
+    pub fn mark_uptodate(&mut self) {
+        // SAFETY: We own the lock.
+        unsafe { bindings::fuse_rs_helper_folio_mark_uptodate(self.as_ptr()) };
+    }
+
+    /// Copies `bytes` to `offset`, as far as they fit.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let len = bytes.len().min(self.size().saturating_sub(offset));
+        if len > 0 {
+            // SAFETY: The range lies in the folio, which we have locked; `bytes` is long enough.
+            unsafe {
+                bindings::fuse_rs_helper_memcpy_to_folio(
+                    self.as_ptr(),
+                    offset,
+                    bytes.as_ptr().cast(),
+                    len,
+                )
+            };
+        }
+    }
+
+    /// Copies up to `len` bytes from `source` to `offset`; returns how many it got.
+    ///
+    /// # Context
+    ///
+    /// May sleep and fault.
+    pub fn copy_from_iter(
+        &mut self,
+        offset: usize,
+        len: usize,
+        source: &mut IovIterSource<'_>,
+    ) -> usize {
+        let len = len.min(self.size().saturating_sub(offset));
+        if len == 0 {
+            return 0;
+        }
+        // SAFETY: The range lies in the folio, which we have locked; `source` is a valid source.
+        unsafe {
+            bindings::fuse_rs_helper_copy_folio_from_iter(
+                self.as_ptr(),
+                offset,
+                len,
+                source.as_raw(),
+            )
+        }
+    }
+
+    /// Zeroes everything from `offset`.
+    pub fn zero_from(&mut self, offset: usize) {
+        let size = self.size();
+        if offset < size {
+            // SAFETY: The range lies in the folio, which we have locked.
+            unsafe { bindings::fuse_rs_helper_folio_zero_segment(self.as_ptr(), offset, size) };
+        }
+    }
+
+    /// Ends a read into the folio: marks it valid if it succeeded, and unlocks.
+    pub fn end_read(self, success: bool) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: We own the lock and a reference; both are given up here.
+        unsafe {
+            bindings::folio_end_read(this.as_ptr(), success);
+            bindings::fuse_rs_helper_folio_put(this.as_ptr());
+        }
+    }
+}
+
+impl Drop for LockedFolio {
+    fn drop(&mut self) {
+        // SAFETY: We own the lock and a reference; both are given up here.
+        unsafe {
+            bindings::fuse_rs_helper_folio_unlock(self.as_ptr());
+            bindings::fuse_rs_helper_folio_put(self.as_ptr());
+        }
+    }
+}
+
+/// A run of locked folios, adjacent in their file, that are to be filled.
+///
+/// Dropping it ends the read with an error.
+pub struct FolioRun {
+    folios: KVec<LockedFolio>,
+    start: u64,
+    len: usize,
+}
+
+impl FolioRun {
+    /// An empty run with room for `capacity` folios.
+    pub fn with_capacity(capacity: usize) -> Result<Self> {
+        Ok(Self {
+            folios: KVec::with_capacity(capacity, GFP_KERNEL | __GFP_NOWARN)?,
+            start: 0,
+            len: 0,
+        })
+    }
+
+    /// Adds a folio; gives it back if it does not follow the last one or would have to allocate.
+    pub fn push(&mut self, folio: LockedFolio) -> Result<(), LockedFolio> {
+        let (position, size) = (folio.position(), folio.size());
+        if self.folios.is_empty() {
+            self.start = position;
+        } else if position != self.start.wrapping_add(self.len as u64) {
+            return Err(folio);
+        }
+        match self.folios.push_within_capacity(folio) {
+            Ok(()) => {
+                self.len = self.len.saturating_add(size);
+                Ok(())
+            }
+            Err(kernel::alloc::kvec::PushError(folio)) => Err(folio),
+        }
+    }
+
+    /// Position of the first byte in the file.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Bytes in the run.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no folio.
+    pub fn is_empty(&self) -> bool {
+        self.folios.is_empty()
+    }
+
+    /// Fills the run with `len` bytes of `source` and zeroes the rest.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when `source` does not have them.
+    pub fn fill(&mut self, source: &mut IovIterSource<'_>, len: usize) -> Result {
+        let mut left = len.min(self.len);
+        for folio in self.folios.iter_mut() {
+            let part = left.min(folio.size());
+            if folio.copy_from_iter(0, part, source) != part {
+                return Err(EFAULT);
+            }
+            folio.zero_from(part);
+            left -= part;
+        }
+        Ok(())
+    }
+
+    /// Ends the read of all folios.
+    pub fn end(mut self, success: bool) {
+        for folio in core::mem::take(&mut self.folios) {
+            folio.end_read(success);
+        }
+    }
+}
+
+impl Drop for FolioRun {
+    fn drop(&mut self) {
+        for folio in core::mem::take(&mut self.folios) {
+            folio.end_read(false);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time, random numbers and messages.
+
+use crate::bindings;
+
+/// Nanoseconds since boot, not counting suspension. Callable everywhere.
+#[inline]
+pub fn monotonic_nanos() -> u64 {
+    // SAFETY: Always callable.
+    (unsafe { bindings::ktime_get() }) as u64
+}
+
+/// A random number. Callable everywhere.
+pub fn random_u64() -> u64 {
+    // SAFETY: Always callable.
+    unsafe { bindings::get_random_u64() }
+}
+
+/// Whether a message may be printed now: at most ten in five seconds, module-wide.
+pub fn may_print() -> bool {
+    use kernel::sync::atomic::Atomic;
+    use kernel::sync::atomic::Relaxed;
+    const WINDOW: u64 = 5_000_000_000;
+    const BURST: u64 = 10;
+    static START: Atomic<u64> = Atomic::new(0);
+    static COUNT: Atomic<u64> = Atomic::new(0);
+    let now = monotonic_nanos();
+    if now.wrapping_sub(START.load(Relaxed)) > WINDOW {
+        START.store(now, Relaxed);
+        COUNT.store(0, Relaxed);
+    }
+    COUNT.fetch_add(1, Relaxed) < BURST
+}
+
+/// Prints a warning, unless too many were printed lately.
+#[macro_export]
+macro_rules! warn_ratelimited {
+    ($($arg:tt)*) => {
+        if $crate::sys::may_print() {
+            ::kernel::pr_warn!($($arg)*);
+        }
+    };
+}
+pub use warn_ratelimited;

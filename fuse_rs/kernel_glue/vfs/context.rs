@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Setting a mount up: options and the first contact with the super block.
+
+use super::caller::Gid;
+use super::caller::Uid;
+use super::caller::UserNamespace;
+use super::dentry::DentryOperations;
+use super::super_block::drop_data;
+use super::super_block::NewSuper;
+use super::super_block::SuperOperations;
+use crate::bindings;
+use crate::dev::Device;
+use crate::dev::DeviceFile;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// What kind of value an option has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionKind {
+    /// None.
+    Flag,
+    /// A number.
+    U32,
+    /// An octal number.
+    Octal,
+    /// Text.
+    String,
+    /// An open file.
+    Fd,
+    /// A user id.
+    Uid,
+    /// A group id.
+    Gid,
+}
+
+/// An option the file system knows.
+#[derive(Clone, Copy)]
+pub struct OptionSpec {
+    /// Its name.
+    pub name: &'static CStr,
+    /// What kind of value it has.
+    pub kind: OptionKind,
+    /// Only for mounts on a block device.
+    pub block_only: bool,
+}
+
+/// The value of an option.
+pub enum OptionValue<'a> {
+    /// The option is there.
+    Flag,
+    /// A number.
+    U32(u32),
+    /// Text.
+    String(&'a CStr),
+    /// An open file.
+    File(OpenFile),
+    /// A user id.
+    Uid(Uid),
+    /// A group id.
+    Gid(Gid),
+}
+
+/// A file given as an option.
+pub struct OpenFile(NonNull<bindings::file>);
+
+impl OpenFile {
+    /// The file's state if it is a `D`.
+    pub fn device<D: Device>(&self) -> Option<DeviceFile<D>> {
+        // SAFETY: We own a reference to the file.
+        unsafe { DeviceFile::from_file(self.0.as_ptr()) }
+    }
+
+    /// Whether the file was opened in the namespace of the mount.
+    pub fn opened_in(&self, ns: &UserNamespace) -> bool {
+        // SAFETY: We own a reference to the file.
+        let opener = unsafe { bindings::fuse_rs_helper_file_user_ns(self.0.as_ptr()) };
+        opener == ns.as_ptr()
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        // SAFETY: We own a reference to the file and give it up.
+        unsafe { bindings::fput(self.0.as_ptr()) };
+    }
+}
+
+/// Where messages about a mount go.
+pub struct MountLog<'a> {
+    context: NonNull<bindings::fs_context>,
+    _borrow: PhantomData<&'a bindings::fs_context>,
+}
+
+impl MountLog<'_> {
+    /// Tells the person who mounts what is wrong with an option.
+    pub fn invalid(&self, message: &'static CStr) -> Error {
+        // SAFETY: The context is valid; the format takes one string.
+        unsafe {
+            let log = &raw const (*self.context.as_ptr()).log;
+            bindings::logfc(
+                (*log).log,
+                (*log).prefix,
+                b'e' as _,
+                c"%s".as_char_ptr(),
+                message.as_char_ptr(),
+            );
+        }
+        EINVAL
+    }
+
+    /// The user namespace of the mount.
+    pub fn user_namespace(&self) -> Result<UserNamespace> {
+        // SAFETY: A context has a user namespace.
+        unsafe { UserNamespace::get((*self.context.as_ptr()).user_ns) }
+    }
+}
+
+/// How a file system is mounted.
+pub trait MountOperations: SuperOperations + DentryOperations {
+    /// The options it knows.
+    const OPTIONS: &'static [OptionSpec];
+    /// [`MountOperations::OPTIONS`] as a table for the kernel; from [`spec_table`].
+    const SPECS: &'static SpecTable;
+
+    /// Starts a mount. `block` is whether it is of the type that lives on a block device.
+    fn new_config(block: bool) -> Result<KBox<Self::Config>>;
+
+    /// Takes the option `OPTIONS[index]`.
+    fn set_option(
+        config: &mut Self::Config,
+        index: usize,
+        value: OptionValue<'_>,
+        log: &MountLog<'_>,
+    ) -> Result;
+
+    /// Makes the data of the super block.
+    fn new_super(config: &mut Self::Config, log: &MountLog<'_>) -> Result<KBox<Self::Super>>;
+
+    /// Fills the super block.
+    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Self::Config, log: &MountLog<'_>) -> Result;
+}
+
+/// Most options a file system may have.
+pub const MAX_OPTIONS: usize = 15;
+
+/// Options in the form the kernel parses.
+pub struct SpecTable {
+    all: [bindings::fs_parameter_spec; MAX_OPTIONS + 1],
+    without_block: [bindings::fs_parameter_spec; MAX_OPTIONS + 1],
+}
+
+// SAFETY: The pointers in the table are to constants.
+unsafe impl Sync for SpecTable {}
+
+/// Makes the kernel's form of a list of options.
+pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
+    SpecTable {
+        all: specs(options, true),
+        without_block: specs(options, false),
+    }
+}
+
+const EMPTY: bindings::fs_parameter_spec = bindings::fs_parameter_spec {
+    name: core::ptr::null(),
+    type_: None,
+    opt: 0,
+    flags: 0,
+    data: core::ptr::null(),
+};
+
+const fn specs(
+    options: &'static [OptionSpec],
+    block: bool,
+) -> [bindings::fs_parameter_spec; MAX_OPTIONS + 1] {
+    let mut table = [EMPTY; MAX_OPTIONS + 1];
+    let mut from = 0;
+    let mut to = 0;
+    while from < options.len() && to < MAX_OPTIONS {
+        let option = &options[from];
+        if block || !option.block_only {
+            table[to].name = option.name.as_ptr().cast();
+            table[to].opt = from as u8;
+            match option.kind {
+                OptionKind::Flag => {}
+                OptionKind::U32 => table[to].type_ = Some(bindings::fs_param_is_u32),
+                OptionKind::Octal => {
+                    table[to].type_ = Some(bindings::fs_param_is_u32);
+                    // The base of the number.
+                    table[to].data = 8usize as *const c_void;
+                }
+                OptionKind::String => table[to].type_ = Some(bindings::fs_param_is_string),
+                OptionKind::Fd => table[to].type_ = Some(bindings::fs_param_is_fd),
+                OptionKind::Uid => table[to].type_ = Some(bindings::fs_param_is_uid),
+                OptionKind::Gid => table[to].type_ = Some(bindings::fs_param_is_gid),
+            }
+            to += 1;
+        }
+        from += 1;
+    }
+    table
+}
+
+/// The table of the type's options.
+pub(crate) fn parameters<T: MountOperations>(block: bool) -> *const bindings::fs_parameter_spec {
+    if block {
+        T::SPECS.all.as_ptr()
+    } else {
+        T::SPECS.without_block.as_ptr()
+    }
+}
+
+/// What hangs on a context.
+struct Private<T: MountOperations> {
+    config: KBox<T::Config>,
+    block: bool,
+}
+
+/// `init_fs_context`.
+///
+/// # Safety
+///
+/// Called by the VFS with a fresh context.
+pub(crate) unsafe extern "C" fn init<T: MountOperations, const BLOCK: bool>(
+    fc: *mut bindings::opaque::fs_context,
+) -> i32 {
+    let fc = fc.cast::<bindings::fs_context>();
+    c_result!({
+        let private = KBox::new(
+            Private::<T> {
+                config: T::new_config(BLOCK)?,
+                block: BLOCK,
+            },
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The context is ours to initialise.
+        unsafe {
+            (*fc).fs_private = KBox::into_raw(private).cast();
+            (*fc).ops = &ContextTable::<T>::TABLE;
+        }
+        Ok(0)
+    })
+}
+
+struct ContextTable<T>(PhantomData<T>);
+
+impl<T: MountOperations> ContextTable<T> {
+    const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
+        free: Some(free::<T>),
+        parse_param: Some(parse_param::<T>),
+        get_tree: Some(get_tree::<T>),
+        reconfigure: Some(reconfigure),
+        dup: None,
+        parse_monolithic: None
+    };
+}
+
+/// # Safety
+///
+/// Called by the VFS with a context of the file system.
+unsafe extern "C" fn free<T: MountOperations>(fc: *mut bindings::fs_context) {
+    // SAFETY: The private data came from `init`, and is given up once.
+    unsafe {
+        if let Some(private) = NonNull::new((*fc).fs_private.cast::<Private<T>>()) {
+            drop(KBox::from_raw(private.as_ptr()));
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a context of the file system.
+unsafe extern "C" fn parse_param<T: MountOperations>(
+    fc: *mut bindings::fs_context,
+    param: *mut bindings::fs_parameter,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements; a context is used by one task at a time.
+        let (fc, param) = unsafe { (&mut *fc, &mut *param) };
+        let log = MountLog {
+            context: NonNull::from(&mut *fc),
+            _borrow: PhantomData,
+        };
+        if u64::from(fc.purpose()) == bindings::FUSE_RS_PURPOSE_RECONFIGURE as u64 {
+            // mount(2) gives all options again for a remount; they were always ignored.
+            return if fc.oldapi() {
+                Ok(0)
+            } else {
+                Err(log.invalid(c"No changes allowed in reconfigure"))
+            };
+        }
+        // SAFETY: The private data came from `init`.
+        let private = unsafe { &mut *fc.fs_private.cast::<Private<T>>() };
+        let mut result = MaybeUninit::<bindings::fs_parse_result>::zeroed();
+        // SAFETY: All arguments are valid; the table ends with an empty entry.
+        let index = unsafe {
+            bindings::__fs_parse(
+                &raw mut fc.log,
+                parameters::<T>(private.block),
+                param,
+                result.as_mut_ptr(),
+            )
+        };
+        to_result(index)?;
+        let index = index as usize;
+        // SAFETY: All bytes are initialised, and every pattern is valid.
+        let result = unsafe { result.assume_init() };
+        let spec = T::OPTIONS.get(index).ok_or(EINVAL)?;
+        // SAFETY: The parser has filled the member that belongs to the option's kind.
+        let value = unsafe {
+            match spec.kind {
+                OptionKind::Flag => OptionValue::Flag,
+                OptionKind::U32 | OptionKind::Octal => {
+                    OptionValue::U32(bindings::fuse_rs_helper_result_u32(&result))
+                }
+                OptionKind::String => {
+                    let text = param.__bindgen_anon_1.string;
+                    if text.is_null() {
+                        return Err(EINVAL);
+                    }
+                    OptionValue::String(CStr::from_char_ptr(text))
+                }
+                OptionKind::Fd => OptionValue::File(option_file(param, &result)?),
+                OptionKind::Uid => OptionValue::Uid(Uid(bindings::fuse_rs_helper_result_uid(&result))),
+                OptionKind::Gid => OptionValue::Gid(Gid(bindings::fuse_rs_helper_result_gid(&result))),
+            }
+        };
+        if spec.name.to_bytes() == b"source" {
+            if !fc.source.is_null() {
+                return Err(log.invalid(c"Multiple sources specified"));
+            }
+            // SAFETY: The context takes over the string.
+            unsafe {
+                fc.source = param.__bindgen_anon_1.string;
+                param.__bindgen_anon_1.string = core::ptr::null_mut();
+            }
+            return Ok(0);
+        }
+        T::set_option(&mut private.config, index, value, &log)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// `param` is a parameter that was parsed as a file descriptor with this result.
+unsafe fn option_file(
+    param: &bindings::fs_parameter,
+    result: &bindings::fs_parse_result,
+) -> Result<OpenFile> {
+    // SAFETY: A parameter of the type "file" holds a file.
+    let file = unsafe {
+        if param.type_() == bindings::fs_value_is_file {
+            let file = param.__bindgen_anon_1.file;
+            if !file.is_null() {
+                bindings::fuse_rs_helper_get_file(file);
+            }
+            file
+        } else {
+            bindings::fget(bindings::fuse_rs_helper_result_u32(result))
+        }
+    };
+    NonNull::new(file).map(OpenFile).ok_or(EBADF)
+}
+
+/// # Safety
+///
+/// Called by the VFS with a context of the file system.
+unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements; the private data came from `init`.
+        unsafe {
+            let private = &mut *(*fc).fs_private.cast::<Private<T>>();
+            let log = MountLog {
+                context: NonNull::new_unchecked(fc),
+                _borrow: PhantomData,
+            };
+            let data = T::new_super(&mut private.config, &log)?;
+            (*fc).s_fs_info = KBox::into_raw(data).cast();
+            let done = if private.block {
+                bindings::get_tree_bdev(fc, Some(fill_super::<T>))
+            } else {
+                bindings::get_tree_nodev(fc, Some(fill_super::<T>))
+            };
+            // A super block that was made has taken the data.
+            drop_data::<T>((*fc).s_fs_info.cast());
+            (*fc).s_fs_info = core::ptr::null_mut();
+            to_result(done)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a new super block that has taken the context's data.
+unsafe extern "C" fn fill_super<T: MountOperations>(
+    sb: *mut bindings::super_block,
+    fc: *mut bindings::fs_context,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            let private = &mut *(*fc).fs_private.cast::<Private<T>>();
+            let log = MountLog {
+                context: NonNull::new_unchecked(fc),
+                _borrow: PhantomData,
+            };
+            T::fill_super(&NewSuper::from_raw(sb), &mut private.config, &log)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a context of the file system.
+unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> i32 {
+    // SAFETY: A context for reconfiguration has a root.
+    unsafe { bindings::sync_filesystem((*(*fc).root).d_sb) };
+    0
+}

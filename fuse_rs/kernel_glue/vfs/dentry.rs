@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directory entries.
+
+use super::inode::Inode;
+use super::super_block::SuperBlock;
+use super::FileSystem;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::types::Opaque;
+
+/// A directory entry of file system `T`.
+#[repr(transparent)]
+pub struct Dentry<T: FileSystem> {
+    dentry: Opaque<bindings::dentry>,
+    _fs: PhantomData<T>,
+}
+
+/// How a path walk wants an entry checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    flags: u32,
+}
+
+impl Walk {
+    /// The walk must not sleep.
+    pub fn is_rcu(self) -> bool {
+        self.flags & bindings::FUSE_RS_LOOKUP_RCU as u32 != 0
+    }
+
+    /// The caller needs the present truth: it creates exclusively, renames onto the entry, or
+    /// found it stale.
+    pub fn is_exact(self) -> bool {
+        let exact = bindings::FUSE_RS_LOOKUP_EXCL
+            | bindings::FUSE_RS_LOOKUP_REVAL
+            | bindings::FUSE_RS_LOOKUP_RENAME_TARGET;
+        self.flags & exact as u32 != 0
+    }
+}
+
+/// What a check of an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// The entry is as it was.
+    Valid,
+    /// The entry must be looked up anew.
+    Invalid,
+    /// Cannot be told without sleeping.
+    NeedSleep,
+}
+
+/// How long entries stay valid.
+pub trait DentryOperations: FileSystem {
+    /// Checks whether `dentry`, named `name` in `dir`, is still valid. May sleep unless the walk
+    /// is an RCU walk.
+    fn revalidate(
+        dir: &Inode<Self>,
+        name: &[u8],
+        dentry: &Dentry<Self>,
+        walk: Walk,
+    ) -> Result<Validity>;
+}
+
+impl<T: FileSystem> Dentry<T> {
+    /// Wraps a dentry of this file system.
+    ///
+    /// # Safety
+    ///
+    /// `dentry` is valid for `'a` and belongs to this file system.
+    pub(crate) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &*dentry.cast() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::dentry {
+        self.dentry.get()
+    }
+
+    /// The inode, if the entry is positive.
+    ///
+    /// The inode stays while the caller may use the dentry: operations hold a reference to it or
+    /// are in an RCU section, and freeing waits for those.
+    pub fn inode(&self) -> Option<&Inode<T>> {
+        // SAFETY: A dentry's inode is read once.
+        let inode = unsafe { (&raw const (*self.as_ptr()).d_inode).read_volatile() };
+        if inode.is_null() {
+            None
+        } else {
+            // SAFETY: The inode belongs to the same file system.
+            Some(unsafe { Inode::from_raw(inode) })
+        }
+    }
+
+    /// The inode of the directory the entry is in.
+    ///
+    /// To be used where the VFS keeps the entry from moving: in operations that change the
+    /// directory.
+    pub fn parent(&self) -> &Inode<T> {
+        // SAFETY: A dentry has a parent, which is positive.
+        unsafe { Inode::from_raw((*(*self.as_ptr()).d_parent).d_inode) }
+    }
+
+    /// The name.
+    ///
+    /// To be used where the VFS keeps it from changing: in operations on the entry.
+    pub fn name(&self) -> &[u8] {
+        // SAFETY: The name is stable by the above, and as long as its length says.
+        unsafe {
+            let name = &(*self.as_ptr()).__bindgen_anon_1.d_name;
+            core::slice::from_raw_parts(
+                name.name,
+                name.__bindgen_anon_1.__bindgen_anon_1.len as usize,
+            )
+        }
+    }
+
+    /// The super block.
+    pub fn super_block(&self) -> &SuperBlock<T> {
+        // SAFETY: A dentry's super block outlives it.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).d_sb) }
+    }
+
+    /// The moment until which the entry may be believed, as stored.
+    #[inline]
+    pub fn deadline(&self) -> u64 {
+        // SAFETY: The field is the file system's; races only give an older or newer moment.
+        unsafe { (&raw const (*self.as_ptr()).d_time).read_volatile() as u64 }
+    }
+
+    /// Stores the moment until which the entry may be believed.
+    #[inline]
+    pub fn set_deadline(&self, deadline: u64) {
+        // SAFETY: As for `deadline`.
+        unsafe { (&raw mut (*self.as_ptr()).d_time).write_volatile(deadline as usize) };
+    }
+
+    /// Makes the entry positive.
+    ///
+    /// # Context
+    ///
+    /// In operations that make an inode for a negative entry.
+    pub(crate) fn instantiate(&self, inode: ARef<Inode<T>>) {
+        let inode = ARef::into_raw(inode);
+        // SAFETY: The entry is negative and takes over the reference.
+        unsafe { bindings::d_instantiate(self.as_ptr(), inode.as_ref().as_ptr()) };
+    }
+
+    /// Takes the entry out of the cache.
+    pub fn unhash(&self) {
+        // SAFETY: The dentry is valid.
+        unsafe { bindings::d_drop(self.as_ptr()) };
+    }
+
+    /// Connects a looked-up entry with its inode. Returns the entry to use instead if there is
+    /// another one for the inode, and stores the deadline in the one that is used.
+    pub(crate) fn splice(
+        &self,
+        inode: Option<ARef<Inode<T>>>,
+        deadline: u64,
+    ) -> Result<*mut bindings::dentry> {
+        let inode = match inode {
+            Some(inode) => {
+                let raw = ARef::into_raw(inode);
+                // SAFETY: The reference keeps it valid.
+                unsafe { raw.as_ref().as_ptr() }
+            }
+            None => core::ptr::null_mut(),
+        };
+        // SAFETY: The entry is in lookup, and the reference to the inode is taken over.
+        let other = unsafe { bindings::d_splice_alias(inode, self.as_ptr()) };
+        let other = kernel::error::from_err_ptr(other)?;
+        match NonNull::new(other) {
+            // SAFETY: The entry comes with a reference and is of the same file system.
+            Some(other) => unsafe { Self::from_raw(other.as_ptr()) }.set_deadline(deadline),
+            None => self.set_deadline(deadline),
+        }
+        Ok(other)
+    }
+}
+
+/// The table of C callbacks.
+pub(crate) struct DentryTable<T>(PhantomData<T>);
+
+impl<T: DentryOperations> DentryTable<T> {
+    const TABLE: bindings::dentry_operations = bindings::dentry_operations {
+        d_revalidate: Some(revalidate::<T>),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::dentry_operations {
+        &Self::TABLE
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with an entry of the file system, its directory, and its name as of the
+/// walk.
+unsafe extern "C" fn revalidate<T: DentryOperations>(
+    dir: *mut bindings::inode,
+    name: *const bindings::qstr,
+    dentry: *mut bindings::dentry,
+    flags: u32,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (dir, dentry, name) = unsafe {
+            (
+                Inode::<T>::from_raw(dir),
+                Dentry::<T>::from_raw(dentry),
+                core::slice::from_raw_parts(
+                    (*name).name,
+                    (*name).__bindgen_anon_1.__bindgen_anon_1.len as usize,
+                ),
+            )
+        };
+        match T::revalidate(dir, name, dentry, Walk { flags })? {
+            Validity::Valid => Ok(1),
+            Validity::Invalid => Ok(0),
+            Validity::NeedSleep => Err(ECHILD),
+        }
+    })
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations of directories.
+
+use super::dentry::Dentry;
+use super::file::NewFile;
+use super::inode::Inode;
+use super::inode_ops::InodeOperations;
+use super::FileSystem;
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::str::CStr;
+use kernel::sync::aref::ARef;
+
+/// An inode for a name, and the moment until which the name may be believed.
+pub struct Named<T: FileSystem> {
+    /// The inode; none if the name does not exist.
+    pub inode: Option<ARef<Inode<T>>>,
+    /// For [`Dentry::deadline`].
+    pub deadline: u64,
+}
+
+/// A new file, opened.
+pub struct Created<T: FileSystem> {
+    /// The inode.
+    pub inode: ARef<Inode<T>>,
+    /// For [`Dentry::deadline`].
+    pub deadline: u64,
+    /// The open file.
+    pub handle: KBox<T::Handle>,
+}
+
+/// How a new inode is to be made.
+#[derive(Clone, Copy, Debug)]
+pub enum NewKind<'a> {
+    /// A file, device node, pipe or socket: type and permission bits, device number in the
+    /// 32-bit user encoding.
+    Node(u16, u32),
+    /// A directory: permission bits.
+    Directory(u16),
+    /// A symbolic link to a target, without NUL.
+    Symlink(&'a [u8]),
+}
+
+/// Operations of directories. The VFS holds the directory's lock: shared for lookup, exclusive
+/// for what changes it.
+pub trait DirOperations: InodeOperations {
+    /// Looks the name of `dentry` up.
+    fn lookup(dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result<Named<Self>>;
+
+    /// Makes an inode.
+    fn make(dir: &Inode<Self>, dentry: &Dentry<Self>, kind: NewKind<'_>) -> Result<Named<Self>>;
+
+    /// Makes a file and opens it. `ENOSYS` falls back to [`DirOperations::make`] and open.
+    fn create(
+        dir: &Inode<Self>,
+        dentry: &Dentry<Self>,
+        flags: u32,
+        mode: u16,
+    ) -> Result<Created<Self>>;
+
+    /// Gives `inode` another name.
+    fn link(inode: &Inode<Self>, dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result<Named<Self>>;
+
+    /// Removes a name of a file.
+    fn unlink(dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result;
+
+    /// Removes an empty directory.
+    fn rmdir(dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result;
+
+    /// Renames; `flags` as for renameat2(2).
+    fn rename(
+        old_dir: &Inode<Self>,
+        old: &Dentry<Self>,
+        new_dir: &Inode<Self>,
+        new: &Dentry<Self>,
+        flags: u32,
+    ) -> Result;
+}
+
+/// The table of C callbacks.
+pub(crate) struct DirTable<T>(PhantomData<T>);
+
+impl<T: DirOperations> DirTable<T> {
+    const TABLE: bindings::inode_operations = bindings::inode_operations {
+        lookup: Some(lookup::<T>),
+        create: Some(create::<T>),
+        atomic_open: Some(atomic_open::<T>),
+        link: Some(link::<T>),
+        unlink: Some(unlink::<T>),
+        symlink: Some(symlink::<T>),
+        mkdir: Some(mkdir::<T>),
+        rmdir: Some(rmdir::<T>),
+        mknod: Some(mknod::<T>),
+        rename: Some(rename::<T>),
+        getattr: Some(super::inode_ops::getattr::<T>),
+        setattr: Some(super::inode_ops::setattr::<T>),
+        permission: Some(super::inode_ops::permission::<T>),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::inode_operations {
+        &Self::TABLE
+    }
+}
+
+/// Looks up and connects.
+///
+/// # Safety
+///
+/// As for [`lookup`].
+unsafe fn look_up<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> Result<*mut bindings::dentry> {
+    // SAFETY: By the safety requirements.
+    let (dir, dentry) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+    let named = T::lookup(dir, dentry)?;
+    dentry.splice(named.inode, named.deadline)
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system and an entry in lookup.
+unsafe extern "C" fn lookup<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    _flags: u32,
+) -> *mut bindings::dentry {
+    // SAFETY: By the safety requirements.
+    match unsafe { look_up::<T>(dir, dentry) } {
+        Ok(other) => other,
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// Makes an inode and connects it with a negative entry.
+///
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system and a negative entry in it.
+unsafe fn make<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    kind: NewKind<'_>,
+) -> Result<*mut bindings::dentry> {
+    // SAFETY: By the safety requirements.
+    let (dir, dentry) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
+    let named = T::make(dir, dentry, kind)?;
+    let inode = named.inode.ok_or(EIO)?;
+    // The server may have handed out an inode that is known under another name already: the
+    // entry has to go through the same check as a looked-up one.
+    dentry.unhash();
+    dentry.splice(Some(inode), named.deadline)
+}
+
+/// As [`make`], for callers that cannot be told of another entry.
+///
+/// # Safety
+///
+/// As for [`make`].
+unsafe fn make_here<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    kind: NewKind<'_>,
+) -> Result<i32> {
+    // SAFETY: By the safety requirements; an entry that comes back has a reference to drop.
+    unsafe {
+        let other = make::<T>(dir, dentry, kind)?;
+        if !other.is_null() {
+            bindings::dput(other);
+        }
+    }
+    Ok(0)
+}
+
+/// # Safety
+///
+/// As for [`make`].
+unsafe extern "C" fn create<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: u16,
+) -> i32 {
+    // SAFETY: By the safety requirements.
+    c_result!(unsafe { make_here::<T>(dir, dentry, NewKind::Node(mode, 0)) })
+}
+
+/// # Safety
+///
+/// As for [`make`].
+unsafe extern "C" fn mknod<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: u16,
+    dev: bindings::dev_t,
+) -> i32 {
+    // SAFETY: By the safety requirements.
+    c_result!(unsafe {
+        let rdev = bindings::fuse_rs_helper_encode_dev(dev);
+        make_here::<T>(dir, dentry, NewKind::Node(mode, rdev))
+    })
+}
+
+/// # Safety
+///
+/// As for [`make`].
+unsafe extern "C" fn mkdir<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    mode: u16,
+) -> *mut bindings::dentry {
+    let perm = mode & !(bindings::S_IFMT as u16);
+    // SAFETY: By the safety requirements.
+    match unsafe { make::<T>(dir, dentry, NewKind::Directory(perm)) } {
+        Ok(other) => other,
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// As for [`make`]; the target is a string.
+unsafe extern "C" fn symlink<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    target: *const kernel::ffi::c_char,
+) -> i32 {
+    // SAFETY: By the safety requirements.
+    c_result!(unsafe {
+        let target = CStr::from_ptr(target.cast()).to_bytes();
+        make_here::<T>(dir, dentry, NewKind::Symlink(target))
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with an entry of the file system, a directory and a negative entry in it.
+unsafe extern "C" fn link<T: DirOperations>(
+    old: *mut bindings::dentry,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (old, dir, dentry) = unsafe {
+            (
+                Dentry::<T>::from_raw(old),
+                Inode::<T>::from_raw(dir),
+                Dentry::<T>::from_raw(dentry),
+            )
+        };
+        let named = T::link(old.inode().ok_or(ENOENT)?, dir, dentry)?;
+        dentry.set_deadline(named.deadline);
+        match named.inode {
+            Some(inode) => dentry.instantiate(inode),
+            None => dentry.unhash(),
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system and a positive entry in it.
+unsafe extern "C" fn unlink<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe { T::unlink(Inode::from_raw(dir), Dentry::from_raw(dentry))? };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// As for [`unlink`].
+unsafe extern "C" fn rmdir<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe { T::rmdir(Inode::from_raw(dir), Dentry::from_raw(dentry))? };
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with two directories of the file system and an entry in each.
+unsafe extern "C" fn rename<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    old_dir: *mut bindings::inode,
+    old: *mut bindings::dentry,
+    new_dir: *mut bindings::inode,
+    new: *mut bindings::dentry,
+    flags: u32,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            T::rename(
+                Inode::from_raw(old_dir),
+                Dentry::from_raw(old),
+                Inode::from_raw(new_dir),
+                Dentry::from_raw(new),
+                flags,
+            )?
+        };
+        Ok(0)
+    })
+}
+
+/// Opens a file that may have to be made, in one step if the file system can.
+///
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system, an entry that is negative or in
+/// lookup, and a file that is being opened.
+unsafe extern "C" fn atomic_open<T: DirOperations>(
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+    file: *mut bindings::file,
+    flags: u32,
+    mode: u16,
+) -> i32 {
+    c_result!({
+        let mut entry = dentry;
+        let mut other = core::ptr::null_mut();
+        // SAFETY: By the safety requirements throughout. `other` has a reference that
+        // `finish_no_open` takes over, or that is dropped here.
+        unsafe {
+            if bindings::fuse_rs_helper_d_in_lookup(dentry) {
+                other = look_up::<T>(dir, dentry)?;
+                if !other.is_null() {
+                    entry = other;
+                }
+            }
+            if flags & bindings::O_CREAT == 0 || !(*entry).d_inode.is_null() {
+                return to_result(bindings::finish_no_open(file, other)).map(|()| 0);
+            }
+            (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32;
+            let (dir_ref, entry_ref) =
+                (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(entry));
+            let outcome = match T::create(dir_ref, entry_ref, flags, mode) {
+                Ok(created) => {
+                    entry_ref.set_deadline(created.deadline);
+                    entry_ref.instantiate(created.inode);
+                    NewFile::<T>::finish_open(file, entry, created.handle)
+                }
+                Err(error) if error == ENOSYS => {
+                    match make_here::<T>(dir, entry, NewKind::Node(mode, 0)) {
+                        Ok(_) => {
+                            let other = core::mem::replace(&mut other, core::ptr::null_mut());
+                            return to_result(bindings::finish_no_open(file, other)).map(|()| 0);
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            if !other.is_null() {
+                bindings::dput(other);
+            }
+            outcome.map(|()| 0)
+        }
+    })
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files.
+
+use super::inode::Inode;
+use super::FileSystem;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::iov::IovIterDest;
+use kernel::iov::IovIterSource;
+use kernel::prelude::*;
+
+/// An open file of file system `T` during an operation on it.
+pub struct OpenFileRef<'a, T: FileSystem> {
+    file: NonNull<bindings::file>,
+    _borrow: PhantomData<&'a T>,
+}
+
+impl<'a, T: FileSystem> OpenFileRef<'a, T> {
+    /// Wraps a file of this file system.
+    ///
+    /// # Safety
+    ///
+    /// `file` is valid for `'a` and an open file of this file system.
+    pub(crate) unsafe fn from_raw(file: *mut bindings::file) -> Self {
+        Self {
+            // SAFETY: By the safety requirements.
+            file: unsafe { NonNull::new_unchecked(file) },
+            _borrow: PhantomData,
+        }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::file {
+        self.file.as_ptr()
+    }
+
+    /// The file system's data; none while the file is being opened.
+    pub fn handle(&self) -> Option<&'a T::Handle> {
+        // SAFETY: The private data of a file of this file system is null or a handle that lives
+        // until the file is released.
+        unsafe { (*self.as_ptr()).private_data.cast::<T::Handle>().as_ref() }
+    }
+
+    /// The inode.
+    pub fn inode(&self) -> &'a Inode<T> {
+        // SAFETY: An open file keeps its inode.
+        unsafe { Inode::from_raw(bindings::fuse_rs_helper_file_inode(self.as_ptr())) }
+    }
+
+    /// `O_*` flags.
+    pub fn flags(&self) -> u32 {
+        // SAFETY: A racy read of a plain field, as everywhere in the kernel.
+        unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }
+    }
+}
+
+/// A file that is being opened.
+pub struct NewFile<T>(PhantomData<T>);
+
+impl<T: FileSystem> NewFile<T> {
+    /// Finishes an open that made the file.
+    ///
+    /// # Safety
+    ///
+    /// `file` is being opened by `atomic_open`, and `dentry` is positive.
+    pub(crate) unsafe fn finish_open(
+        file: *mut bindings::file,
+        dentry: *mut bindings::dentry,
+        handle: KBox<T::Handle>,
+    ) -> Result {
+        // SAFETY: By the safety requirements; the private data is set before the file is
+        // visible to anybody.
+        unsafe {
+            (*file).private_data = KBox::into_raw(handle).cast();
+            (*file).f_mode |= bindings::FUSE_RS_FMODE_CAN_ODIRECT as u32;
+            let done = to_result(bindings::finish_open(
+                file,
+                dentry,
+                Some(bindings::generic_file_open),
+            ));
+            if done.is_err() {
+                drop(KBox::from_raw((*file).private_data.cast::<T::Handle>()));
+                (*file).private_data = core::ptr::null_mut();
+            }
+            done
+        }
+    }
+}
+
+/// A read or write in progress.
+pub struct Io<'a, T: FileSystem> {
+    kiocb: NonNull<bindings::kiocb>,
+    _borrow: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: FileSystem> Io<'a, T> {
+    /// Wraps the argument of `read_iter` or `write_iter`.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` is valid for `'a` and of a file of this file system.
+    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
+        Self {
+            // SAFETY: By the safety requirements.
+            kiocb: unsafe { NonNull::new_unchecked(kiocb) },
+            _borrow: PhantomData,
+        }
+    }
+
+    /// The open file.
+    pub fn file(&self) -> OpenFileRef<'a, T> {
+        // SAFETY: The file is valid during the operation.
+        unsafe { OpenFileRef::from_raw((*self.kiocb.as_ptr()).ki_filp) }
+    }
+
+    /// Position in bytes.
+    pub fn position(&self) -> u64 {
+        // SAFETY: Valid during the operation; positions are not negative.
+        unsafe { (*self.kiocb.as_ptr()).ki_pos as u64 }
+    }
+
+    /// Sets the position.
+    pub fn set_position(&mut self, position: u64) {
+        // SAFETY: Valid during the operation.
+        unsafe { (*self.kiocb.as_ptr()).ki_pos = position.min(i64::MAX as u64) as i64 };
+    }
+
+    /// Whether the page cache is to be left out.
+    pub fn is_direct(&self) -> bool {
+        // SAFETY: Valid during the operation.
+        unsafe { (*self.kiocb.as_ptr()).ki_flags & bindings::FUSE_RS_IOCB_DIRECT as i32 != 0 }
+    }
+
+    /// Whether the write goes to the end of the file.
+    pub fn is_append(&self) -> bool {
+        // SAFETY: Valid during the operation.
+        unsafe { (*self.kiocb.as_ptr()).ki_flags & bindings::FUSE_RS_IOCB_APPEND as i32 != 0 }
+    }
+
+    /// Reads through the page cache. May sleep.
+    pub fn read_cached(&mut self, to: &mut IovIterDest<'_>) -> Result<usize> {
+        // SAFETY: Both are valid; direct I/O was taken out by the caller.
+        unsafe {
+            let flags = &raw mut (*self.kiocb.as_ptr()).ki_flags;
+            *flags &= !(bindings::FUSE_RS_IOCB_DIRECT as i32);
+            size_result(bindings::generic_file_read_iter(
+                self.kiocb.as_ptr(),
+                to.as_raw(),
+            ))
+        }
+    }
+
+    /// Checks a write against limits and moves appends to the end; returns how many bytes may be
+    /// written. The inode is locked.
+    pub fn check_write(&mut self, from: &mut IovIterSource<'_>) -> Result<usize> {
+        // SAFETY: Both are valid.
+        unsafe {
+            size_result(bindings::generic_write_checks(
+                self.kiocb.as_ptr(),
+                from.as_raw(),
+            ))
+        }
+    }
+
+    /// Drops privileges that a write ends (set-id bits, capabilities). The inode is locked.
+    pub fn remove_privileges(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::file_remove_privs(self.file().as_ptr()) })
+    }
+}
+
+/// A byte count or a negated errno as a result.
+pub(crate) fn size_result(value: isize) -> Result<usize> {
+    if value < 0 {
+        Err(Error::from_errno(value as i32))
+    } else {
+        Ok(value as usize)
+    }
+}
+
+/// Where the entries of a directory go.
+pub struct DirEmitter<'a> {
+    context: NonNull<bindings::dir_context>,
+    _borrow: PhantomData<&'a mut bindings::dir_context>,
+}
+
+impl DirEmitter<'_> {
+    /// Wraps the argument of `iterate_shared`.
+    ///
+    /// # Safety
+    ///
+    /// `context` is valid while the value lives.
+    pub(crate) unsafe fn from_raw(context: *mut bindings::dir_context) -> Self {
+        Self {
+            // SAFETY: By the safety requirements.
+            context: unsafe { NonNull::new_unchecked(context) },
+            _borrow: PhantomData,
+        }
+    }
+
+    /// Position, as the file system gave it with the last entry.
+    pub fn position(&self) -> u64 {
+        // SAFETY: Valid during the operation.
+        unsafe { (*self.context.as_ptr()).pos as u64 }
+    }
+
+    /// Space the caller has, in bytes; a hint.
+    pub fn space(&self) -> usize {
+        // SAFETY: Valid during the operation.
+        usize::try_from(unsafe { (*self.context.as_ptr()).count }).unwrap_or(0)
+    }
+
+    /// Passes an entry on and moves to `next`; `false` if the caller has no room for it.
+    #[must_use]
+    pub fn emit(&mut self, name: &[u8], ino: u64, kind: u32, next: u64) -> bool {
+        let Ok(len) = i32::try_from(name.len()) else {
+            return false;
+        };
+        // SAFETY: The context is valid during the operation, the name as long as said.
+        unsafe {
+            let taken = bindings::fuse_rs_helper_dir_emit(
+                self.context.as_ptr(),
+                name.as_ptr().cast(),
+                len,
+                ino,
+                kind,
+            );
+            if taken {
+                (*self.context.as_ptr()).pos = next as i64;
+            }
+            taken
+        }
+    }
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations of open files and of the page cache.
+
+use super::file::DirEmitter;
+use super::file::Io;
+use super::file::OpenFileRef;
+use super::inode::Inode;
+use super::FileSystem;
+use crate::bindings;
+use crate::mm::folio::LockedFolio;
+use crate::mm::readahead::Readahead;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::iov::IovIterDest;
+use kernel::iov::IovIterSource;
+use kernel::prelude::*;
+
+/// How an opened file may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenMode {
+    /// It cannot seek.
+    pub nonseekable: bool,
+    /// It has no position at all.
+    pub stream: bool,
+}
+
+/// Operations of open files and directories. All may sleep.
+pub trait FileOperations: FileSystem {
+    /// Opens a file or directory.
+    fn open(inode: &Inode<Self>, flags: u32) -> Result<(KBox<Self::Handle>, OpenMode)>;
+
+    /// The last reference to the open file is gone.
+    fn release(inode: &Inode<Self>, handle: KBox<Self::Handle>);
+
+    /// A descriptor of the file is closed.
+    fn flush(file: &OpenFileRef<'_, Self>, owner: usize) -> Result;
+
+    /// Makes data durable.
+    fn fsync(file: &OpenFileRef<'_, Self>, datasync: bool) -> Result;
+
+    /// Reads.
+    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// Writes.
+    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// Whether the file may be mapped, as far as the file system has a say.
+    fn may_map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
+
+    /// Makes the size fresh before a seek relative to the end.
+    fn before_seek_end(inode: &Inode<Self>) -> Result;
+
+    /// Lists a directory from the emitter's position.
+    fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
+
+    /// Fills a folio; whoever waits does so for its lock.
+    fn read_folio(inode: &Inode<Self>, handle: Option<&Self::Handle>, folio: LockedFolio) -> Result;
+
+    /// Reads ahead.
+    fn readahead(inode: &Inode<Self>, handle: Option<&Self::Handle>, folios: Readahead<'_>);
+}
+
+/// The table of C callbacks of files.
+pub(crate) struct FileTable<T>(PhantomData<T>);
+
+impl<T: FileOperations> FileTable<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(open::<T>),
+        release: Some(release::<T>),
+        flush: Some(flush::<T>),
+        fsync: Some(fsync::<T>),
+        read_iter: Some(read_iter::<T>),
+        write_iter: Some(write_iter::<T>),
+        mmap: Some(mmap::<T>),
+        llseek: Some(llseek::<T>),
+        splice_read: Some(splice_read::<T>),
+        splice_write: Some(bindings::iter_file_splice_write),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::file_operations {
+        &Self::TABLE
+    }
+}
+
+/// The table of C callbacks of directories.
+pub(crate) struct DirTable<T>(PhantomData<T>);
+
+impl<T: FileOperations> DirTable<T> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(open::<T>),
+        release: Some(release::<T>),
+        fsync: Some(fsync::<T>),
+        iterate_shared: Some(iterate::<T>),
+        read_iter: None,
+        llseek: Some(bindings::generic_file_llseek),
+        read: Some(bindings::generic_read_dir),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::file_operations {
+        &Self::TABLE
+    }
+}
+
+/// The table of C callbacks of the page cache.
+pub(crate) struct PageTable<T>(PhantomData<T>);
+
+impl<T: FileOperations> PageTable<T> {
+    const TABLE: bindings::address_space_operations = bindings::address_space_operations {
+        read_folio: Some(read_folio::<T>),
+        readahead: Some(readahead::<T>),
+        migrate_folio: Some(bindings::filemap_migrate_folio),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::address_space_operations {
+        &Self::TABLE
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with an inode of the file system and a file that is being opened.
+unsafe extern "C" fn open<T: FileOperations>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            if !(*file).private_data.is_null() {
+                // Opened together with being made.
+                return Ok(0);
+            }
+            kernel::error::to_result(bindings::generic_file_open(inode, file))?;
+            let (handle, mode) = T::open(Inode::from_raw(inode), (*file).f_flags)?;
+            if mode.stream {
+                bindings::stream_open(inode, file);
+            } else if mode.nonseekable {
+                bindings::nonseekable_open(inode, file);
+            }
+            (*file).f_mode |= bindings::FUSE_RS_FMODE_CAN_ODIRECT as u32;
+            (*file).private_data = KBox::into_raw(handle).cast();
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system that nobody uses any more.
+unsafe extern "C" fn release<T: FileOperations>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> i32 {
+    // SAFETY: By the safety requirements; the handle came from `KBox::into_raw`.
+    unsafe {
+        let handle = (*file).private_data.cast::<T::Handle>();
+        (*file).private_data = core::ptr::null_mut();
+        if !handle.is_null() {
+            T::release(Inode::from_raw(inode), KBox::from_raw(handle));
+        }
+    }
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system.
+unsafe extern "C" fn flush<T: FileOperations>(
+    file: *mut bindings::file,
+    owner: bindings::fl_owner_t,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let file = unsafe { OpenFileRef::from_raw(file) };
+        T::flush(&file, owner as usize)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system.
+unsafe extern "C" fn fsync<T: FileOperations>(
+    file: *mut bindings::file,
+    _start: i64,
+    _end: i64,
+    datasync: i32,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let file = unsafe { OpenFileRef::from_raw(file) };
+        T::fsync(&file, datasync != 0)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system and where the data is to go.
+unsafe extern "C" fn read_iter<T: FileOperations>(
+    kiocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (mut io, to) = unsafe { (Io::<T>::from_raw(kiocb), IovIterDest::from_raw(to)) };
+        Ok(T::read(&mut io, to)? as isize)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system and where the data comes from.
+unsafe extern "C" fn write_iter<T: FileOperations>(
+    kiocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (mut io, from) = unsafe { (Io::<T>::from_raw(kiocb), IovIterSource::from_raw(from)) };
+        Ok(T::write(&mut io, from)? as isize)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system and a mapping that is being made.
+unsafe extern "C" fn mmap<T: FileOperations>(
+    file: *mut bindings::file,
+    vma: *mut bindings::vm_area_struct,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        unsafe {
+            let flags = (*vma).__bindgen_anon_2.vm_flags;
+            let shared = flags & kernel::mm::virt::flags::MAYSHARE != 0;
+            T::may_map(&OpenFileRef::from_raw(file), shared)?;
+            kernel::error::to_result(bindings::generic_file_readonly_mmap(file, vma))?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system.
+unsafe extern "C" fn llseek<T: FileOperations>(
+    file: *mut bindings::file,
+    offset: i64,
+    whence: i32,
+) -> i64 {
+    // SAFETY: By the safety requirements.
+    unsafe {
+        if whence as u32 != bindings::SEEK_SET && whence as u32 != bindings::SEEK_CUR {
+            let open_file = OpenFileRef::<T>::from_raw(file);
+            if let Err(error) = T::before_seek_end(open_file.inode()) {
+                return error.to_errno().into();
+            }
+        }
+        bindings::generic_file_llseek(file, offset, whence)
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system and a pipe.
+unsafe extern "C" fn splice_read<T: FileOperations>(
+    file: *mut bindings::file,
+    position: *mut i64,
+    pipe: *mut bindings::pipe_inode_info,
+    len: usize,
+    flags: u32,
+) -> isize {
+    // SAFETY: By the safety requirements. Files that must not be cached are read into pages of
+    // the pipe's own.
+    unsafe {
+        let open_file = OpenFileRef::<T>::from_raw(file);
+        if T::may_map(&open_file, true).is_err() {
+            bindings::copy_splice_read(file, position, pipe, len, flags)
+        } else {
+            bindings::filemap_splice_read(file, position, pipe, len, flags)
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system and where the entries are to go.
+unsafe extern "C" fn iterate<T: FileOperations>(
+    file: *mut bindings::file,
+    context: *mut bindings::dir_context,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (file, mut out) =
+            unsafe { (OpenFileRef::from_raw(file), DirEmitter::from_raw(context)) };
+        T::iterate(&file, &mut out)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the page cache with a locked folio of a file of the file system.
+unsafe extern "C" fn read_folio<T: FileOperations>(
+    file: *mut bindings::file,
+    folio: *mut bindings::folio,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements. The lock is given up by this operation; the
+        // reference is the caller's, so one is taken.
+        unsafe {
+            bindings::fuse_rs_helper_folio_get(folio);
+            let inode = (*bindings::fuse_rs_helper_folio_mapping(folio)).host;
+            let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
+            let handle = NonNull::new(file)
+                .and_then(|file| OpenFileRef::<T>::from_raw(file.as_ptr()).handle());
+            T::read_folio(Inode::from_raw(inode), handle, folio)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the page cache for a file of the file system.
+unsafe extern "C" fn readahead<T: FileOperations>(control: *mut bindings::readahead_control) {
+    // SAFETY: By the safety requirements.
+    unsafe {
+        let inode = (*(*control).mapping).host;
+        let folios = Readahead::from_raw(NonNull::new_unchecked(control));
+        let handle = NonNull::new(folios.file())
+            .and_then(|file| OpenFileRef::<T>::from_raw(file.as_ptr()).handle());
+        T::readahead(Inode::from_raw(inode), handle, folios);
+    }
+}

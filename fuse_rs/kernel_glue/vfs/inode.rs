@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes with data of the file system's.
+
+use super::attributes::InodeAttributes;
+use super::super_block::SuperBlock;
+use super::FileSystem;
+use crate::bindings;
+use crate::mm::folio::LockedFolio;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::mem::offset_of;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::aref::AlwaysRefCounted;
+use kernel::sync::atomic::Acquire;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::atomic::Release;
+use kernel::types::Opaque;
+
+/// What is allocated for an inode.
+#[repr(C)]
+struct Slot<T: FileSystem> {
+    data: MaybeUninit<T::Inode>,
+    inode: Opaque<bindings::inode>,
+}
+
+/// An inode of file system `T`.
+///
+/// # Invariants
+///
+/// The inode lies in a [`Slot`] whose data is initialised.
+#[repr(transparent)]
+pub struct Inode<T: FileSystem> {
+    inode: Opaque<bindings::inode>,
+    _fs: PhantomData<T>,
+}
+
+// SAFETY: Inodes are shared between threads; the file system's data is `Send` and `Sync`.
+unsafe impl<T: FileSystem> Send for Inode<T> {}
+// SAFETY: As above.
+unsafe impl<T: FileSystem> Sync for Inode<T> {}
+
+// SAFETY: `ihold` and `iput` count references to an inode.
+unsafe impl<T: FileSystem> AlwaysRefCounted for Inode<T> {
+    fn inc_ref(&self) {
+        // SAFETY: A shared reference implies a reference count above zero.
+        unsafe { bindings::ihold(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference.
+        unsafe { bindings::iput(obj.as_ref().as_ptr()) };
+    }
+}
+
+/// The result of looking an inode up by its key.
+pub enum Got<T: FileSystem> {
+    /// It was there.
+    Existing(ARef<Inode<T>>),
+    /// It is new: nobody else can use it until [`NewInode::finish`].
+    New(NewInode<T>),
+}
+
+/// An inode that is not usable yet. Dropping it makes it go away.
+pub struct NewInode<T: FileSystem>(ARef<Inode<T>>);
+
+impl<T: FileSystem> core::ops::Deref for NewInode<T> {
+    type Target = Inode<T>;
+
+    fn deref(&self) -> &Inode<T> {
+        &self.0
+    }
+}
+
+impl<T: FileSystem> NewInode<T> {
+    /// Sets the operations for the type in `mode`, and makes the inode usable.
+    pub fn finish(self, mode: u16, rdev: u32) -> ARef<Inode<T>>
+    where
+        T: super::inode_ops::InodeOperations
+            + super::dir_ops::DirOperations
+            + super::file_ops::FileOperations,
+    {
+        let inode = self.0.as_ptr();
+        // SAFETY: The inode is new, so nobody else looks at these fields.
+        unsafe {
+            (*inode).i_mode = mode;
+            (*inode).i_flags |= bindings::S_NOATIME | bindings::FUSE_RS_S_NOCMTIME as u32;
+            match u32::from(mode) & bindings::S_IFMT {
+                bindings::S_IFREG => {
+                    (*inode).i_op = super::inode_ops::FileTable::<T>::get();
+                    (*inode).__bindgen_anon_3.i_fop = super::file_ops::FileTable::<T>::get();
+                    (*inode).i_data.a_ops = super::file_ops::PageTable::<T>::get();
+                }
+                bindings::S_IFDIR => {
+                    (*inode).i_op = super::dir_ops::DirTable::<T>::get();
+                    (*inode).__bindgen_anon_3.i_fop = super::file_ops::DirTable::<T>::get();
+                }
+                bindings::S_IFLNK => {
+                    (*inode).i_op = super::inode_ops::SymlinkTable::<T>::get();
+                }
+                _ => {
+                    (*inode).i_op = super::inode_ops::FileTable::<T>::get();
+                    let dev = bindings::fuse_rs_helper_decode_dev(rdev);
+                    bindings::init_special_inode(inode, mode, dev);
+                }
+            }
+            bindings::unlock_new_inode(inode);
+        }
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so the reference is moved out once.
+        unsafe { core::ptr::read(&this.0) }
+    }
+}
+
+impl<T: FileSystem> Drop for NewInode<T> {
+    fn drop(&mut self) {
+        // SAFETY: The inode is new and locked; this takes it out of the hash and drops one
+        // reference, so we take another for the field's drop.
+        unsafe {
+            bindings::ihold(self.0.as_ptr());
+            bindings::iget_failed(self.0.as_ptr());
+        }
+    }
+}
+
+/// Keeps others from changing an inode.
+pub struct InodeGuard<'a, T: FileSystem>(&'a Inode<T>);
+
+impl<T: FileSystem> Drop for InodeGuard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: The guard holds the lock.
+        unsafe { bindings::fuse_rs_helper_inode_unlock(self.0.as_ptr()) };
+    }
+}
+
+impl<T: FileSystem> Inode<T> {
+    /// Wraps an inode of this file system.
+    ///
+    /// # Safety
+    ///
+    /// `inode` is valid for `'a` and was allocated by this file system.
+    pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &*inode.cast() }
+    }
+
+    /// Takes over a reference.
+    ///
+    /// # Safety
+    ///
+    /// `inode` was allocated by this file system and the caller gives up one reference.
+    pub(crate) unsafe fn from_raw_owned(inode: NonNull<bindings::inode>) -> ARef<Self> {
+        // SAFETY: By the safety requirements.
+        unsafe { ARef::from_raw(inode.cast()) }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::inode {
+        self.inode.get()
+    }
+
+    fn slot_of(inode: *mut bindings::inode) -> *mut Slot<T> {
+        inode
+            .cast::<u8>()
+            .wrapping_sub(offset_of!(Slot<T>, inode))
+            .cast()
+    }
+
+    /// The file system's data.
+    #[inline]
+    pub fn data(&self) -> &T::Inode {
+        // SAFETY: By the type's invariants.
+        unsafe { (*Self::slot_of(self.as_ptr())).data.assume_init_ref() }
+    }
+
+    /// The super block.
+    #[inline]
+    pub fn super_block(&self) -> &SuperBlock<T> {
+        // SAFETY: An inode's super block outlives it.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// Type and permission bits.
+    #[inline]
+    pub fn mode(&self) -> u16 {
+        // SAFETY: A racy read of a plain field, as everywhere in the kernel.
+        unsafe { (&raw const (*self.as_ptr()).i_mode).read_volatile() }
+    }
+
+    /// Whether this is a regular file.
+    pub fn is_regular(&self) -> bool {
+        u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFREG
+    }
+
+    /// Whether this is a directory.
+    pub fn is_directory(&self) -> bool {
+        u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFDIR
+    }
+
+    /// Whether another type of file than `mode` says.
+    pub fn differs_in_type(&self, mode: u16) -> bool {
+        u32::from(self.mode() ^ mode) & bindings::S_IFMT != 0
+    }
+
+    /// Size in bytes.
+    #[inline]
+    pub fn size(&self) -> u64 {
+        // SAFETY: On 64-bit machines this is `i_size_read`.
+        unsafe { (&raw const (*self.as_ptr()).i_size).read_volatile() as u64 }
+    }
+
+    /// Sets the size. Callers exclude each other by a lock of the file system's.
+    pub fn set_size(&self, size: u64) {
+        // SAFETY: On 64-bit machines this is `i_size_write`.
+        unsafe { (&raw mut (*self.as_ptr()).i_size).write_volatile(size.min(i64::MAX as u64) as i64) };
+    }
+
+    /// Sets the inode number users see.
+    pub fn set_number(&self, ino: u64) {
+        // SAFETY: A plain field of the file system's.
+        unsafe { (&raw mut (*self.as_ptr()).i_ino).write_volatile(ino) };
+    }
+
+    /// Sets the generation.
+    pub fn set_generation(&self, generation: u32) {
+        // SAFETY: A plain field of the file system's.
+        unsafe { (&raw mut (*self.as_ptr()).i_generation).write_volatile(generation) };
+    }
+
+    /// The generation.
+    pub fn generation(&self) -> u32 {
+        // SAFETY: A plain field of the file system's.
+        unsafe { (&raw const (*self.as_ptr()).i_generation).read_volatile() }
+    }
+
+    /// Time of last modification in seconds and nanoseconds.
+    pub fn mtime(&self) -> super::attributes::Timestamp {
+        // SAFETY: Racy reads of plain fields, as `inode_get_mtime` does.
+        unsafe {
+            super::attributes::Timestamp {
+                sec: (&raw const (*self.as_ptr()).i_mtime_sec).read_volatile(),
+                nsec: (&raw const (*self.as_ptr()).i_mtime_nsec).read_volatile(),
+            }
+        }
+    }
+
+    /// Sets everything but type and size. Callers exclude each other by a lock of the file
+    /// system's; readers see field by field, as they do with every file system.
+    pub fn set_attributes(&self, attr: &InodeAttributes) {
+        let inode = self.as_ptr();
+        // SAFETY: Plain fields that the file system owns.
+        unsafe {
+            let mode = (*inode).i_mode & bindings::S_IFMT as u16 | attr.perm & 0o7777;
+            (&raw mut (*inode).i_mode).write_volatile(mode);
+            (*inode).i_uid = attr.uid.0;
+            (*inode).i_gid = attr.gid.0;
+            (*inode).i_blocks = attr.blocks;
+            bindings::set_nlink(inode, attr.nlink);
+            bindings::fuse_rs_helper_inode_set_times(
+                inode,
+                &attr.atime.to_c(),
+                &attr.mtime.to_c(),
+                &attr.ctime.to_c(),
+            );
+        }
+    }
+
+    /// Removes one link from the count, not below zero.
+    pub fn drop_link(&self) {
+        // SAFETY: The count is a field that the file system owns; zero is left alone.
+        unsafe {
+            if (*self.as_ptr()).__bindgen_anon_1.i_nlink > 0 {
+                bindings::drop_nlink(self.as_ptr());
+            }
+        }
+    }
+
+    /// Removes all links from the count.
+    pub fn clear_links(&self) {
+        // SAFETY: The count is a field that the file system owns.
+        unsafe { bindings::clear_nlink(self.as_ptr()) };
+    }
+
+    /// Takes the inode out of the table of inodes, so that it is not found again.
+    pub fn unhash(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::__remove_inode_hash(self.as_ptr()) };
+    }
+
+    /// Locks the inode against other changes (`i_rwsem`).
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn lock(&self) -> InodeGuard<'_, T> {
+        // SAFETY: The inode is valid; the guard unlocks.
+        unsafe { bindings::fuse_rs_helper_inode_lock(self.as_ptr()) };
+        InodeGuard(self)
+    }
+
+    fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: Every inode has a mapping.
+        unsafe { (*self.as_ptr()).i_mapping }
+    }
+
+    /// Drops cached pages behind `size`, also from mappings.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn truncate_pages(&self, size: u64) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), size.min(i64::MAX as u64) as i64) };
+    }
+
+    /// Drops all cached pages, also from mappings.
+    ///
+    /// # Context
+    ///
+    /// May sleep, also for pages that are being read.
+    pub fn invalidate_pages(&self) {
+        // SAFETY: The mapping is valid as long as the inode.
+        unsafe { bindings::invalidate_inode_pages2(self.mapping()) };
+    }
+
+    /// Drops the cached pages of a range of bytes, also from mappings.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn invalidate_range(&self, start: u64, len: u64) {
+        let first = start / crate::mem::pages::PAGE_SIZE as u64;
+        let last = start.saturating_add(len.saturating_sub(1)) / crate::mem::pages::PAGE_SIZE as u64;
+        if len > 0 {
+            // SAFETY: The mapping is valid as long as the inode.
+            unsafe {
+                bindings::invalidate_inode_pages2_range(
+                    self.mapping(),
+                    first as usize,
+                    last as usize,
+                )
+            };
+        }
+    }
+
+    /// The cached folio at page `index`, locked; made if it is not there and `create` is set.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn lock_cached_folio(&self, index: u64, create: bool) -> Option<LockedFolio> {
+        // SAFETY: The mapping is valid as long as the inode.
+        let folio = unsafe {
+            bindings::fuse_rs_helper_lock_cached_folio(self.mapping(), index as usize, create)
+        };
+        let folio = kernel::error::from_err_ptr(folio).ok()?;
+        // SAFETY: The folio is locked and comes with a reference.
+        NonNull::new(folio).map(|folio| unsafe { LockedFolio::from_raw(folio) })
+    }
+}
+
+/// Where inodes of a file system are allocated.
+pub struct InodeCache<T: FileSystem> {
+    cache: Atomic<usize>,
+    _fs: PhantomData<fn() -> T>,
+}
+
+impl<T: FileSystem> InodeCache<T> {
+    /// Not ready yet.
+    pub const fn new() -> Self {
+        Self {
+            cache: Atomic::new(0),
+            _fs: PhantomData,
+        }
+    }
+
+    fn get(&self) -> *mut bindings::kmem_cache {
+        self.cache.load(Acquire) as *mut bindings::kmem_cache
+    }
+
+    /// Makes the cache. It lives as long as the returned value.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EBUSY` if it exists.
+    pub fn create(&'static self, name: &'static CStr) -> Result<InodeCacheOwner<T>> {
+        if self.cache.load(Relaxed) != 0 {
+            return Err(EBUSY);
+        }
+        // SAFETY: The name lives for ever and the constructor fits the objects.
+        let cache = unsafe {
+            bindings::fuse_rs_helper_inode_cache(
+                name.as_char_ptr(),
+                core::mem::size_of::<Slot<T>>() as u32,
+                Some(construct::<T>),
+            )
+        };
+        let cache = NonNull::new(cache).ok_or(ENOMEM)?;
+        self.cache.store(cache.as_ptr() as usize, Release);
+        Ok(InodeCacheOwner(self))
+    }
+}
+
+impl<T: FileSystem> Default for InodeCache<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Keeps an [`InodeCache`] in existence.
+pub struct InodeCacheOwner<T: FileSystem + 'static>(&'static InodeCache<T>);
+
+impl<T: FileSystem> Drop for InodeCacheOwner<T> {
+    fn drop(&mut self) {
+        let cache = self.0.get();
+        self.0.cache.store(0, Release);
+        // SAFETY: All file system types that allocate from the cache are gone; the barrier waits
+        // for inodes that are being freed by RCU.
+        unsafe {
+            bindings::rcu_barrier();
+            bindings::kmem_cache_destroy(cache);
+        }
+    }
+}
+
+/// Prepares a fresh object of the cache.
+///
+/// # Safety
+///
+/// Called by the slab allocator with an object of its size.
+unsafe extern "C" fn construct<T: FileSystem>(object: *mut c_void) {
+    let slot = object.cast::<Slot<T>>();
+    // SAFETY: The object is large enough and not used by anybody.
+    unsafe { bindings::inode_init_once((&raw mut (*slot).inode).cast()) };
+}
+
+/// `alloc_inode`.
+///
+/// # Safety
+///
+/// Called by the VFS with a super block of the file system.
+pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    // SAFETY: Super block and cache are valid while the file system is mounted.
+    let slot = unsafe { bindings::fuse_rs_helper_alloc_inode_sb(sb, T::inode_cache().get()) };
+    let slot = slot.cast::<Slot<T>>();
+    if slot.is_null() {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: The data is uninitialised memory of the right size that stays where it is.
+    let made = unsafe { pin_init::raw_try_init((&raw mut (*slot).data).cast(), T::new_inode()) };
+    if made.is_err() {
+        // SAFETY: The object came from this cache.
+        unsafe { bindings::kmem_cache_free(T::inode_cache().get(), slot.cast()) };
+        return core::ptr::null_mut();
+    }
+    // SAFETY: The object was constructed by `construct`.
+    unsafe { (&raw mut (*slot).inode).cast() }
+}
+
+/// `free_inode`.
+///
+/// # Safety
+///
+/// Called by the VFS, after an RCU grace period, with an inode that nobody uses any more.
+pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
+    let slot = Inode::<T>::slot_of(inode);
+    // SAFETY: The data was initialised in `alloc_inode` and nobody uses it any more.
+    unsafe {
+        (*slot).data.assume_init_drop();
+        bindings::kmem_cache_free(T::inode_cache().get(), slot.cast());
+    }
+}
+
+/// Compares an inode's key.
+///
+/// # Safety
+///
+/// Called by `iget5_locked` with an inode of the file system and a pointer to a key.
+unsafe extern "C" fn test_key<T: FileSystem>(
+    inode: *mut bindings::inode,
+    key: *mut c_void,
+) -> i32 {
+    // SAFETY: By the safety requirements.
+    let (inode, key) = unsafe { (Inode::<T>::from_raw(inode), *key.cast::<u64>()) };
+    (T::key(inode.data()) == key).into()
+}
+
+/// Gives a new inode its key.
+///
+/// # Safety
+///
+/// As for [`test_key`].
+unsafe extern "C" fn set_key<T: FileSystem>(inode: *mut bindings::inode, key: *mut c_void) -> i32 {
+    // SAFETY: By the safety requirements.
+    let (inode, key) = unsafe { (Inode::<T>::from_raw(inode), *key.cast::<u64>()) };
+    T::set_key(inode.data(), key);
+    0
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// The inode with this key; made if it does not exist.
+    ///
+    /// # Context
+    ///
+    /// May sleep, also for an inode that is being made or evicted.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn inode(&self, key: u64) -> Result<Got<T>> {
+        let mut key_slot = key;
+        let arg = (&raw mut key_slot).cast();
+        // SAFETY: The super block is live; the callbacks fit their argument, which outlives the
+        // call.
+        let inode = unsafe {
+            bindings::iget5_locked(
+                self.as_ptr(),
+                key,
+                Some(test_key::<T>),
+                Some(set_key::<T>),
+                arg,
+            )
+        };
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        // SAFETY: The inode comes with a reference.
+        let inode = unsafe { Inode::<T>::from_raw_owned(inode) };
+        // SAFETY: The inode is valid.
+        if unsafe { bindings::fuse_rs_helper_inode_is_new(inode.as_ptr()) } {
+            Ok(Got::New(NewInode(inode)))
+        } else {
+            Ok(Got::Existing(inode))
+        }
+    }
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks.
+
+use super::attributes::FsStatistics;
+use super::dentry::Dentry;
+use super::inode::Inode;
+use super::FileSystem;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::sync::aref::ARef;
+use kernel::types::Opaque;
+
+/// What the kernel asks of a mounted file system as a whole.
+pub trait SuperOperations: FileSystem {
+    /// The last reference to an inode is gone: its data is to be given back to wherever it came
+    /// from. May sleep. The inode's pages are dropped already.
+    fn evict(inode: &Inode<Self>);
+
+    /// Size and usage. May sleep.
+    fn statfs(root: &Dentry<Self>) -> Result<FsStatistics>;
+
+    /// The mount is to be given up even if it hangs.
+    fn umount_begin(sb: &SuperBlock<Self>);
+
+    /// Prints the options for /proc/mounts, each with a comma in front.
+    fn show_options(sb: &SuperBlock<Self>, out: &SeqFile);
+
+    /// All inodes are gone; the super block's data is about to be dropped. May sleep.
+    fn shutdown(data: &Self::Super);
+}
+
+/// A mounted super block.
+///
+/// # Invariants
+///
+/// `s_fs_info` points to the data, from `KBox::into_foreign`-like ownership of the super block.
+#[repr(transparent)]
+pub struct SuperBlock<T: FileSystem> {
+    sb: Opaque<bindings::super_block>,
+    _fs: PhantomData<T>,
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Wraps a super block of this file system.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is valid for `'a` and its data has been set.
+    pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: By the safety requirements; the type is transparent.
+        unsafe { &*sb.cast() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.sb.get()
+    }
+
+    /// The file system's data.
+    #[inline]
+    pub fn data(&self) -> &T::Super {
+        // SAFETY: By the type's invariants.
+        unsafe { &*(*self.as_ptr()).s_fs_info.cast::<T::Super>() }
+    }
+
+    /// The device number users see.
+    pub fn device_number(&self) -> u32 {
+        // SAFETY: Set before the super block is published.
+        unsafe { (*self.as_ptr()).s_dev }
+    }
+
+    /// Whether the mounter is not trusted by the initial user namespace.
+    pub fn is_from_user_namespace(&self) -> bool {
+        // SAFETY: A super block has a user namespace.
+        unsafe { !bindings::fuse_rs_helper_is_init_user_ns((*self.as_ptr()).s_user_ns) }
+    }
+
+    /// Readahead of the mount in bytes.
+    pub fn readahead_bytes(&self) -> usize {
+        // SAFETY: A mounted super block has a backing device.
+        unsafe { (*(*self.as_ptr()).s_bdi).ra_pages.saturating_mul(crate::mem::pages::PAGE_SIZE) }
+    }
+
+    /// Sets the readahead of the mount in bytes.
+    pub fn set_readahead_bytes(&self, bytes: usize) {
+        // SAFETY: A mounted super block has a backing device; the field is tunable at any time.
+        unsafe { (*(*self.as_ptr()).s_bdi).ra_pages = bytes / crate::mem::pages::PAGE_SIZE };
+    }
+}
+
+/// A super block that is being filled.
+pub struct NewSuper<'a, T: FileSystem> {
+    sb: &'a SuperBlock<T>,
+}
+
+/// What a super block is to be like.
+pub struct SuperSettings<'a> {
+    /// Number that tells the kind of file system.
+    pub magic: u64,
+    /// Block size in bytes for a file system without a device; a power of two.
+    pub block_size: usize,
+    /// What stands after the dot in the type, if anything.
+    pub subtype: Option<&'a CStr>,
+    /// Name of the backing device's entry in sysfs behind its number.
+    pub suffix: &'static CStr,
+}
+
+impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewSuper<'a, T> {
+    /// Wraps a super block that is being filled.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is being filled by the caller and its data has been set.
+    pub(crate) unsafe fn from_raw(sb: *mut bindings::super_block) -> Self {
+        // SAFETY: By the safety requirements.
+        let sb = unsafe { SuperBlock::from_raw(sb) };
+        Self { sb }
+    }
+
+    /// The super block; no inode of it may be used by others before it has a root.
+    pub fn super_block(&self) -> &'a SuperBlock<T> {
+        self.sb
+    }
+
+    /// Sets it up: operations, limits and a backing device whose dirty pages may be 1 % of what
+    /// is allowed in total, strictly.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` for mandatory locks or a block size the device cannot have.
+    pub fn set_up(&self, settings: &SuperSettings<'_>) -> Result {
+        let sb = self.sb.as_ptr();
+        // SAFETY: Nobody else uses the super block yet; strings are valid during the calls.
+        unsafe {
+            if (*sb).s_flags & bindings::FUSE_RS_SB_MANDLOCK as usize != 0 {
+                return Err(EINVAL);
+            }
+            (*sb).s_magic = settings.magic as usize;
+            (*sb).s_op = SuperTable::<T>::get();
+            (*sb).s_maxbytes = bindings::FUSE_RS_MAX_LFS_FILESIZE as i64;
+            (*sb).s_time_gran = 1;
+            (*sb).s_iflags |= (bindings::SB_I_NOIDMAP | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE) as usize;
+            if self.sb.is_from_user_namespace() {
+                (*sb).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize;
+            }
+            (*sb).s_flags &=
+                !((bindings::FUSE_RS_SB_NOSEC | bindings::FUSE_RS_SB_I_VERSION) as usize);
+            // The umask is applied by whoever makes the inode.
+            (*sb).s_flags |= bindings::FUSE_RS_SB_POSIXACL as usize;
+            bindings::set_default_d_op(sb, super::dentry::DentryTable::<T>::get());
+
+            if (*sb).s_bdev.is_null() {
+                (*sb).s_blocksize = settings.block_size;
+                (*sb).s_blocksize_bits = settings.block_size.trailing_zeros() as u8;
+            } else {
+                if bindings::sb_set_blocksize(sb, settings.block_size as i32) == 0 {
+                    return Err(EINVAL);
+                }
+                bindings::bdi_put((*sb).s_bdi);
+                (*sb).s_bdi = &raw mut bindings::noop_backing_dev_info;
+            }
+            if let Some(subtype) = settings.subtype {
+                let copy = bindings::kstrdup(subtype.as_char_ptr(), bindings::GFP_KERNEL);
+                if copy.is_null() {
+                    return Err(ENOMEM);
+                }
+                // Freed with the super block.
+                (*sb).s_subtype = copy;
+            }
+            let dev = (*sb).s_dev;
+            kernel::error::to_result(bindings::super_setup_bdi_name(
+                sb,
+                c"%u:%u%s".as_char_ptr().cast_mut(),
+                dev >> 20,
+                dev & 0xf_ffff,
+                settings.suffix.as_char_ptr(),
+            ))?;
+            (*(*sb).s_bdi).capabilities |= bindings::FUSE_RS_BDI_CAP_STRICTLIMIT as u32;
+            bindings::bdi_set_max_ratio((*sb).s_bdi, 1);
+        }
+        Ok(())
+    }
+
+    /// Makes `inode` the root.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn set_root(&self, inode: ARef<Inode<T>>) -> Result {
+        let inode = ARef::into_raw(inode);
+        // SAFETY: `d_make_root` takes over the reference, whether it succeeds or not.
+        let root = unsafe { bindings::d_make_root(inode.as_ref().as_ptr()) };
+        if root.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: Nobody else uses the super block yet.
+        unsafe { (*self.sb.as_ptr()).s_root = root };
+        Ok(())
+    }
+}
+
+/// The table of C callbacks.
+pub(crate) struct SuperTable<T>(PhantomData<T>);
+
+impl<T: SuperOperations> SuperTable<T> {
+    const TABLE: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(super::inode::alloc_inode::<T>),
+        free_inode: Some(super::inode::free_inode::<T>),
+        evict_inode: Some(evict_inode::<T>),
+        drop_inode: Some(bindings::inode_just_drop),
+        statfs: Some(statfs::<T>),
+        umount_begin: Some(umount_begin::<T>),
+        show_options: Some(show_options::<T>),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::super_operations {
+        &Self::TABLE
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with an inode of the file system that nobody uses any more.
+unsafe extern "C" fn evict_inode<T: SuperOperations>(inode: *mut bindings::inode) {
+    // SAFETY: By the safety requirements.
+    unsafe {
+        bindings::fuse_rs_helper_truncate_final(inode);
+        bindings::clear_inode(inode);
+        T::evict(Inode::from_raw(inode));
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a dentry of the file system.
+unsafe extern "C" fn statfs<T: SuperOperations>(
+    dentry: *mut bindings::dentry,
+    out: *mut bindings::opaque::kstatfs,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let stat = T::statfs(unsafe { Dentry::from_raw(dentry) })?;
+        // SAFETY: The VFS gives a structure to fill.
+        let out = unsafe { &mut *out.cast::<bindings::kstatfs>() };
+        out.f_type = stat.magic as isize;
+        out.f_bsize = stat.block_size as isize;
+        out.f_frsize = stat.fragment_size as isize;
+        out.f_blocks = stat.blocks;
+        out.f_bfree = stat.free;
+        out.f_bavail = stat.available;
+        out.f_files = stat.files;
+        out.f_ffree = stat.free_files;
+        out.f_namelen = stat.name_max as isize;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a super block of the file system.
+unsafe extern "C" fn umount_begin<T: SuperOperations>(sb: *mut bindings::super_block) {
+    // SAFETY: By the safety requirements.
+    T::umount_begin(unsafe { SuperBlock::from_raw(sb) });
+}
+
+/// # Safety
+///
+/// Called by the VFS with a sequence file and the root of a mount of the file system.
+unsafe extern "C" fn show_options<T: SuperOperations>(
+    seq: *mut bindings::seq_file,
+    root: *mut bindings::dentry,
+) -> i32 {
+    // SAFETY: By the safety requirements.
+    unsafe { T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq)) };
+    0
+}
+
+/// Drops a super block's data.
+///
+/// # Safety
+///
+/// `data` came from `KBox::into_raw` and nobody uses it any more.
+pub(crate) unsafe fn drop_data<T: SuperOperations>(data: *mut T::Super) {
+    if let Some(data) = NonNull::new(data) {
+        // SAFETY: By the safety requirements.
+        let data = unsafe { KBox::from_raw(data.as_ptr()) };
+        T::shutdown(&data);
+    }
+}

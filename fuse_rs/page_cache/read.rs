@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading.
+//!
+//! Reads into the page cache are never waited for by who starts them: the request owns the
+//! locked folios, and whoever wants the data waits for their locks, which a kill ends. So a
+//! server that does not answer holds up only those who want that very data.
+
+use crate::connection::call::Envelope;
+use crate::connection::request::Completion;
+use crate::connection::request::Reply;
+use crate::connection::request::ReplyBuffer;
+use crate::connection::Connection;
+use crate::filesystem::attributes;
+use crate::filesystem::handle::Handle;
+use crate::filesystem::inode;
+use crate::filesystem::Fuse;
+use crate::filesystem::Inode;
+use crate::prelude::*;
+use fuse_pure::abi::ids::FileHandle;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::op::rw::Read;
+use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::mm::folio::FolioRun;
+use kernel_glue::mm::folio::LockedFolio;
+use kernel_glue::mm::readahead::Readahead;
+use kernel_glue::vfs::file::Io;
+
+/// Ends a read into the page cache.
+struct Filled;
+
+impl Completion for Filled {
+    fn complete(&mut self, _: &Arc<Connection>, answer: Result<Reply>) {
+        // A run that is not ended successfully ends its folios with an error when dropped. What
+        // the server did not send was zeroed: it is beyond the end of the file, as far as it
+        // knows.
+        if let Ok(Reply {
+            buffer: ReplyBuffer::Folios(run),
+            ..
+        }) = answer
+        {
+            run.end(true);
+        }
+    }
+}
+
+/// Sends a READ that fills `run`.
+fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
+    let node = inode::node(inode)?;
+    let op = Read {
+        fh: handle.map_or(FileHandle(0), |handle| handle.fh),
+        offset: run.start(),
+        size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
+        flags: handle.map_or(0, |handle| handle.flags),
+    };
+    let done = KBox::new(Filled, GFP_KERNEL)?;
+    inode::connection(inode).post(
+        &op,
+        Envelope::by_caller(node),
+        None,
+        Some(ReplyBuffer::Folios(run)),
+        done,
+    )
+}
+
+/// Fills one folio.
+pub(crate) fn read_folio(inode: &Inode, handle: Option<&Handle>, folio: LockedFolio) -> Result {
+    inode::connection(inode).wait_ready()?;
+    let mut run = FolioRun::with_capacity(1)?;
+    run.push(folio).map_err(|_| EIO)?;
+    fill(inode, handle, run)
+}
+
+/// Reads ahead, in requests as large as the server takes.
+pub(crate) fn readahead(inode: &Inode, handle: Option<&Handle>, mut folios: Readahead<'_>) {
+    let Ok(terms) = inode::connection(inode).wait_ready() else {
+        return;
+    };
+    let max = terms.max_read as usize;
+    let max_pages = usize::from(terms.max_pages).min(max / PAGE_SIZE).max(1);
+    let mut left: Option<LockedFolio> = None;
+    loop {
+        let pages = folios.remaining().div_ceil(PAGE_SIZE).saturating_add(1);
+        let Ok(mut run) = FolioRun::with_capacity(pages.min(max_pages)) else {
+            return;
+        };
+        while let Some(folio) = left.take().or_else(|| folios.next()) {
+            if !run.is_empty() && run.len().saturating_add(folio.size()) > max {
+                left = Some(folio);
+                break;
+            }
+            if let Err(folio) = run.push(folio) {
+                left = Some(folio);
+                break;
+            }
+        }
+        if run.is_empty() || fill(inode, handle, run).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads for read(2) and its like.
+pub(crate) fn read(io: &mut Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let file = io.file();
+    let inode = file.inode();
+    let handle = file.handle().ok_or(EIO)?;
+    inode::node(inode)?;
+    if handle.is_direct() || io.is_direct() {
+        return read_direct(io, inode, handle, to);
+    }
+    let end = io.position().saturating_add(to.len() as u64);
+    if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
+        attributes::refresh(inode)?;
+    }
+    io.read_cached(to)
+}
+
+/// Reads past the page cache.
+fn read_direct(
+    io: &mut Io<'_, Fuse>,
+    inode: &Inode,
+    handle: &Handle,
+    to: &mut IovIterDest<'_>,
+) -> Result<usize> {
+    let connection = inode::connection(inode);
+    let envelope = Envelope::by_caller(inode::node(inode)?);
+    let max = connection.wait_ready()?.max_read as usize;
+    let mut total = 0usize;
+    while !to.is_empty() {
+        let wanted = to.len().min(max);
+        let op = Read {
+            fh: handle.fh,
+            offset: io.position(),
+            size: u32::try_from(wanted).map_err(|_| EINVAL)?,
+            flags: handle.flags,
+        };
+        let reply = match connection.call_for_bytes(&op, envelope) {
+            Ok(((), reply)) => reply,
+            Err(_) if total > 0 => break,
+            Err(error) => return Err(error),
+        };
+        let body = reply.body();
+        let copied = to.copy_to_iter(body);
+        total = total.saturating_add(copied);
+        io.set_position(io.position().saturating_add(copied as u64));
+        if copied < body.len() {
+            return if total > 0 { Ok(total) } else { Err(EFAULT) };
+        }
+        if body.len() < wanted {
+            break;
+        }
+    }
+    Ok(total)
+}

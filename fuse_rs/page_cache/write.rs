@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing through to the server.
+//!
+//! The caller's data is copied once, into the request. When the server has taken it, it is copied
+//! from there into the page cache, so that no folio is locked while the server is waited for.
+
+use crate::connection::call::Envelope;
+use crate::filesystem::attributes;
+use crate::filesystem::handle::Handle;
+use crate::filesystem::inode;
+use crate::filesystem::Fuse;
+use crate::filesystem::Inode;
+use crate::prelude::*;
+use fuse_pure::abi::flags::WriteFlags;
+use fuse_pure::op::rw::Write;
+use kernel_glue::mem::pages::PageData;
+use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::vfs::file::Io;
+
+/// Writes for write(2) and its like.
+pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    let file = io.file();
+    let inode = file.inode();
+    let handle = file.handle().ok_or(EIO)?;
+    inode::node(inode)?;
+    let cached = !handle.is_direct() && !io.is_direct();
+    if io.is_append() {
+        // The end of the file is where the server says.
+        attributes::refresh(inode)?;
+    }
+    let _lock = inode.lock();
+    let allowed = io.check_write(from)?;
+    if allowed == 0 {
+        return Ok(0);
+    }
+    io.remove_privileges()?;
+    write_through(io, inode, handle, from, cached)
+}
+
+fn write_through(
+    io: &mut Io<'_, Fuse>,
+    inode: &Inode,
+    handle: &Handle,
+    from: &mut IovIterSource<'_>,
+    cached: bool,
+) -> Result<usize> {
+    let connection = inode::connection(inode);
+    let envelope = Envelope::by_caller(inode::node(inode)?);
+    let max = connection.wait_ready()?.max_write as usize;
+    let mut total = 0usize;
+    while !from.is_empty() {
+        let position = io.position();
+        let outcome = PageData::copy_from(from, max).and_then(|data| {
+            let data = Arc::new(data, GFP_KERNEL)?;
+            let op = Write {
+                fh: handle.fh,
+                offset: position,
+                size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
+                write_flags: WriteFlags::empty(),
+                flags: handle.flags,
+            };
+            let written = connection.call_with_data(&op, envelope, data.clone())? as usize;
+            Ok((written, data))
+        });
+        let (written, data) = match outcome {
+            Ok(done) => done,
+            Err(error) if total == 0 => {
+                attributes::invalidate(inode);
+                return Err(error);
+            }
+            Err(_) => break,
+        };
+        let end = position.saturating_add(written as u64);
+        attributes::written(inode, end);
+        if cached {
+            update_cache(inode, position, &data, written);
+        } else {
+            inode.invalidate_range(position, written as u64);
+        }
+        io.set_position(end);
+        total = total.saturating_add(written);
+        if written < data.len() {
+            break;
+        }
+    }
+    if total == 0 {
+        // The server took nothing and said so without an error.
+        return Err(EIO);
+    }
+    Ok(total)
+}
+
+/// Brings the page cache up to what the server has.
+fn update_cache(inode: &Inode, position: u64, data: &PageData, len: usize) {
+    let page = PAGE_SIZE as u64;
+    let mut done = 0usize;
+    while done < len {
+        let at = position.saturating_add(done as u64);
+        let offset = (at % page) as usize;
+        let part = (PAGE_SIZE - offset).min(len - done);
+        let whole = part == PAGE_SIZE;
+        if let Some(mut folio) = inode.lock_cached_folio(at / page, whole) {
+            let within = at.saturating_sub(folio.position()) as usize;
+            if folio.is_uptodate() {
+                data.copy_to_folio(done, &mut folio, within, part);
+            } else if whole && folio.size() == PAGE_SIZE {
+                data.copy_to_folio(done, &mut folio, within, part);
+                folio.mark_uptodate();
+            }
+        }
+        done += part;
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The remaining request bodies.
+
+use super::wire_size;
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Body of FORGET.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ForgetIn {
+    /// Lookups given back.
+    pub nlookup: u64,
+}
+
+/// Head of BATCH_FORGET.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BatchForgetIn {
+    /// How many [`ForgetOne`] follow.
+    pub count: u32,
+    /// Zero.
+    pub dummy: u32,
+}
+
+/// One inode of BATCH_FORGET.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ForgetOne {
+    /// The inode.
+    pub nodeid: u64,
+    /// Lookups given back.
+    pub nlookup: u64,
+}
+
+/// Body of INTERRUPT.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct InterruptIn {
+    /// The request to interrupt.
+    pub unique: u64,
+}
+
+/// Body of MKNOD; the name follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MknodIn {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Device number, in the 32-bit user encoding.
+    pub rdev: u32,
+    /// The caller's umask.
+    pub umask: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Body of MKDIR; the name follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MkdirIn {
+    /// Permission bits.
+    pub mode: u32,
+    /// The caller's umask.
+    pub umask: u32,
+}
+
+/// Body of RENAME; both names follow.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RenameIn {
+    /// The new directory.
+    pub newdir: u64,
+}
+
+/// Body of RENAME2; both names follow.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Rename2In {
+    /// The new directory.
+    pub newdir: u64,
+    /// `RENAME_*`.
+    pub flags: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Body of LINK; the new name follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LinkIn {
+    /// The inode to link.
+    pub oldnodeid: u64,
+}
+
+/// Body of ACCESS.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AccessIn {
+    /// `R_OK`, `W_OK`, `X_OK`.
+    pub mask: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Body of GETXATTR and LISTXATTR; GETXATTR's name follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GetxattrIn {
+    /// Size of the caller's buffer; zero asks for the size.
+    pub size: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Reply to GETXATTR and LISTXATTR that asked for the size.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GetxattrOut {
+    /// Size in bytes.
+    pub size: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Head of SETXATTR before SETXATTR_EXT; name and value follow.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetxattrIn {
+    /// Size of the value in bytes.
+    pub size: u32,
+    /// `XATTR_CREATE`, `XATTR_REPLACE`.
+    pub flags: u32,
+}
+
+wire_size!(
+    ForgetIn = 8,
+    BatchForgetIn = 8,
+    ForgetOne = 16,
+    InterruptIn = 8,
+    MknodIn = 16,
+    MkdirIn = 8,
+    RenameIn = 8,
+    Rename2In = 16,
+    LinkIn = 8,
+    AccessIn = 8,
+    GetxattrIn = 8,
+    GetxattrOut = 8,
+    SetxattrIn = 8,
+);

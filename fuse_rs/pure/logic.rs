@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Decisions without kernel objects: an event and the present state in, effects out.
+
+pub mod attr_version;
+pub mod background;
+pub mod dirents;
+pub mod forget_turn;
+pub mod negotiate;
+pub mod scramble;
+pub mod sticky;

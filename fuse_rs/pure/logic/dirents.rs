@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The body of a READDIR reply.
+
+use crate::abi::attr::Dirent;
+use crate::abi::cursor::Malformed;
+use crate::abi::cursor::Reader;
+
+/// Longest name taken from a server in a directory listing.
+pub const NAME_MAX: usize = 1024;
+
+/// One entry of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The name: 1 to [`NAME_MAX`] bytes, without `/` and NUL.
+    pub name: &'a [u8],
+    /// Inode number.
+    pub ino: u64,
+    /// Position after this entry; fits a signed 64-bit offset's bits.
+    pub next: u64,
+    /// `DT_*`, a small number.
+    pub kind: u32,
+}
+
+/// Iterates over the entries; stops at the first that is cut off, which is how a server ends a
+/// full buffer, and yields `Err` for one that no server may send.
+pub struct Entries<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Entries<'a> {
+    /// Reads `body`.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = core::mem::take(&mut self.rest);
+        let mut reader = Reader::new(rest);
+        let Ok(head) = reader.take::<Dirent>() else {
+            return None;
+        };
+        let len = head.namelen as usize;
+        if len == 0 || len > NAME_MAX {
+            return Some(Err(Malformed));
+        }
+        let Ok(name) = reader.bytes(len) else {
+            return None;
+        };
+        if name.iter().any(|byte| *byte == b'/' || *byte == 0) {
+            return Some(Err(Malformed));
+        }
+        // Entries are padded to 8 bytes; the padding of the last may be missing.
+        let padding = len.wrapping_neg() & 7;
+        if reader.bytes(padding.min(reader.remaining())).is_err() {
+            return None;
+        }
+        self.rest = reader.rest();
+        Some(Ok(Entry {
+            name,
+            ino: head.ino,
+            next: head.off,
+            kind: head.kind & 15,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::vec::Vec;
+    use zerocopy::IntoBytes;
+
+    fn push(out: &mut Vec<u8>, name: &[u8], off: u64) {
+        let head = Dirent {
+            ino: 7,
+            off,
+            namelen: name.len() as u32,
+            kind: 4,
+        };
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(name);
+        while out.len() % 8 != 0 {
+            out.push(0);
+        }
+    }
+
+    #[test]
+    fn reads_back_what_was_written() {
+        let mut body = Vec::new();
+        for (i, name) in [&b"a"[..], b"12345678", b"."].iter().enumerate() {
+            push(&mut body, name, i as u64);
+        }
+        let names: Vec<_> = Entries::new(&body).map(|e| e.unwrap().name).collect();
+        assert_eq!(names, [&b"a"[..], b"12345678", b"."]);
+    }
+
+    #[test]
+    fn a_cut_off_entry_ends_the_listing() {
+        let mut body = Vec::new();
+        push(&mut body, b"whole", 1);
+        push(&mut body, b"cutcutcut", 2);
+        for cut in 32..body.len() - 8 {
+            assert_eq!(Entries::new(&body[..cut]).count(), 1, "{cut}");
+        }
+    }
+
+    #[test]
+    fn bad_names_are_errors_and_end_the_iteration() {
+        for name in [&b"a/b"[..], b"\0", b"", &[b'x'; 1025]] {
+            let mut body = Vec::new();
+            push(&mut body, name, 1);
+            push(&mut body, b"next", 2);
+            let mut entries = Entries::new(&body);
+            assert_eq!(entries.next(), Some(Err(Malformed)));
+            assert_eq!(entries.next(), None);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! INIT as a function: what we offer and the server's answer in, the terms of the connection out.
+
+use crate::abi;
+use crate::abi::init::InitFlags;
+use crate::abi::init::InitIn;
+use crate::abi::init::InitOut;
+use crate::abi::init::COMPAT_22_INIT_OUT;
+use zerocopy::IntoBytes;
+
+/// Whether a feature is offered to servers, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// Offered to every server.
+    Offered,
+    /// Not offered; the reason is for people.
+    Not(&'static str),
+}
+
+/// One row of the table of features.
+pub struct Feature {
+    /// The flag.
+    pub flag: InitFlags,
+    /// Its name in the protocol, without `FUSE_`.
+    pub name: &'static str,
+    /// Whether we offer it.
+    pub support: Support,
+}
+
+macro_rules! features {
+    ($($flag:ident: $support:expr;)*) => {
+        /// Every flag of the protocol.
+        pub const FEATURES: &[Feature] = &[$(Feature {
+            flag: InitFlags::$flag,
+            name: stringify!($flag),
+            support: $support,
+        }),*];
+    };
+}
+
+use Support::Not;
+use Support::Offered;
+
+features! {
+    ASYNC_READ: Offered;
+    POSIX_LOCKS: Not("remote locks are not implemented yet");
+    FILE_OPS: Not("never had a meaning for the kernel");
+    ATOMIC_O_TRUNC: Offered;
+    EXPORT_SUPPORT: Not("file handles are not implemented yet");
+    BIG_WRITES: Offered;
+    DONT_MASK: Offered;
+    SPLICE_WRITE: Offered;
+    SPLICE_MOVE: Not("spliced pages are copied");
+    SPLICE_READ: Offered;
+    FLOCK_LOCKS: Not("remote locks are not implemented yet");
+    HAS_IOCTL_DIR: Not("ioctl is not implemented yet");
+    AUTO_INVAL_DATA: Offered;
+    DO_READDIRPLUS: Not("READDIRPLUS is not implemented yet");
+    READDIRPLUS_AUTO: Not("READDIRPLUS is not implemented yet");
+    ASYNC_DIO: Not("asynchronous direct I/O is not implemented yet");
+    WRITEBACK_CACHE: Not("the write-back cache is not implemented yet");
+    NO_OPEN_SUPPORT: Offered;
+    PARALLEL_DIROPS: Offered;
+    HANDLE_KILLPRIV: Not("the kernel drops set-id bits");
+    POSIX_ACL: Not("ACLs are not implemented yet");
+    ABORT_ERROR: Offered;
+    MAX_PAGES: Offered;
+    CACHE_SYMLINKS: Not("symbolic links are not cached yet");
+    NO_OPENDIR_SUPPORT: Offered;
+    EXPLICIT_INVAL_DATA: Not("notifications are not implemented yet");
+    MAP_ALIGNMENT: Not("DAX is not implemented yet");
+    SUBMOUNTS: Not("only virtio-fs uses it");
+    HANDLE_KILLPRIV_V2: Not("the kernel drops set-id bits");
+    SETXATTR_EXT: Not("ACLs are not implemented yet");
+    INIT_EXT: Offered;
+    SECURITY_CTX: Not("not implemented yet");
+    HAS_INODE_DAX: Not("DAX is not implemented yet");
+    CREATE_SUPP_GROUP: Not("not implemented yet");
+    HAS_EXPIRE_ONLY: Not("notifications are not implemented yet");
+    DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
+    PASSTHROUGH: Not("passthrough is not implemented yet");
+    NO_EXPORT_SUPPORT: Not("file handles are not implemented yet");
+    HAS_RESEND: Not("notifications are not implemented yet");
+    ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
+    OVER_IO_URING: Not("the io_uring transport is not implemented yet");
+    REQUEST_TIMEOUT: Not("request timeouts are not implemented yet");
+}
+
+/// The flags that are offered.
+pub const fn offered() -> InitFlags {
+    let mut set = InitFlags::empty();
+    let mut i = 0;
+    while i < FEATURES.len() {
+        if let Support::Offered = FEATURES[i].support {
+            set = set.with(FEATURES[i].flag);
+        }
+        i += 1;
+    }
+    set
+}
+
+/// What the client offers and what bounds the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// Readahead of the mount in bytes.
+    pub max_readahead: u32,
+    /// Most pages a request may have (the administrator's limit).
+    pub max_pages_limit: u16,
+    /// Most background requests an unprivileged server may ask for.
+    pub max_user_background: u16,
+    /// Most congestion threshold an unprivileged server may ask for.
+    pub max_user_congestion: u16,
+    /// The mounter may exceed the two limits above.
+    pub privileged: bool,
+    /// `max_read` mount option in bytes.
+    pub max_read: u32,
+    /// Size of a page in bytes.
+    pub page_size: u32,
+}
+
+/// Pages per request when the server does not say.
+pub const DEFAULT_MAX_PAGES: u16 = 32;
+/// Background requests when the server does not say.
+pub const DEFAULT_MAX_BACKGROUND: u16 = 12;
+/// Smallest `max_write`, and the largest write without BIG_WRITES.
+pub const MIN_MAX_WRITE: u32 = 4096;
+
+/// The terms of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The lower of both sides' minor versions.
+    pub minor: u32,
+    /// What both sides can do.
+    pub features: InitFlags,
+    /// Readahead in bytes.
+    pub max_readahead: u32,
+    /// Largest WRITE in bytes; a multiple of nothing in particular, at least 4096.
+    pub max_write: u32,
+    /// Largest READ in bytes, at least 4096.
+    pub max_read: u32,
+    /// Most pages per request, at least one.
+    pub max_pages: u16,
+    /// Background requests at a time, at least one.
+    pub max_background: u16,
+    /// Background requests that count as congestion.
+    pub congestion_threshold: u16,
+    /// Granularity of times in nanoseconds, 1 to 1 000 000 000.
+    pub time_gran: u32,
+}
+
+/// Why a server's INIT reply ends the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The reply is too short to be one.
+    Short,
+    /// Another major version.
+    Major(u32),
+    /// An older protocol than we serve.
+    Minor(u32),
+}
+
+impl Offer {
+    /// The body of INIT.
+    pub fn request(&self) -> InitIn {
+        let flags = offered();
+        InitIn {
+            major: abi::MAJOR,
+            minor: abi::MINOR,
+            max_readahead: self.max_readahead,
+            flags: flags.low(),
+            flags2: flags.high(),
+            unused: [0; 11],
+        }
+    }
+
+    /// Judges the reply.
+    pub fn accept(&self, body: &[u8]) -> Result<Negotiated, Refusal> {
+        if body.len() < COMPAT_22_INIT_OUT {
+            return Err(Refusal::Short);
+        }
+        // What an older server does not send is zero.
+        let mut out = InitOut::default();
+        for (to, from) in out.as_mut_bytes().iter_mut().zip(body) {
+            *to = *from;
+        }
+        if out.major != abi::MAJOR {
+            return Err(Refusal::Major(out.major));
+        }
+        if out.minor < abi::MINOR_MIN {
+            return Err(Refusal::Minor(out.minor));
+        }
+        Ok(self.terms(&out))
+    }
+
+    fn terms(&self, out: &InitOut) -> Negotiated {
+        let low = InitFlags::from_halves(out.flags, 0);
+        let features = if low.contains(InitFlags::INIT_EXT) {
+            InitFlags::from_halves(out.flags, out.flags2)
+        } else {
+            low
+        }
+        .intersect(offered());
+
+        let max_pages = if features.contains(InitFlags::MAX_PAGES) {
+            out.max_pages.clamp(1, self.max_pages_limit.max(1))
+        } else {
+            DEFAULT_MAX_PAGES.min(self.max_pages_limit.max(1))
+        };
+        let transfer = u32::from(max_pages).saturating_mul(self.page_size);
+        let max_write = if features.contains(InitFlags::BIG_WRITES) {
+            out.max_write.max(MIN_MAX_WRITE)
+        } else {
+            MIN_MAX_WRITE
+        };
+        let max_background = self.bounded(
+            out.max_background,
+            DEFAULT_MAX_BACKGROUND,
+            self.max_user_background,
+        );
+        Negotiated {
+            minor: out.minor.min(abi::MINOR),
+            features,
+            max_readahead: out.max_readahead.min(self.max_readahead),
+            max_write: max_write.min(transfer).max(MIN_MAX_WRITE),
+            max_read: self.max_read.max(MIN_MAX_WRITE).min(transfer),
+            max_pages,
+            max_background,
+            congestion_threshold: self.bounded(
+                out.congestion_threshold,
+                // Three quarters, as servers have come to expect.
+                max_background.saturating_sub(max_background / 4),
+                self.max_user_congestion,
+            ),
+            time_gran: match out.time_gran {
+                gran @ 1..=1_000_000_000 => gran,
+                _ => 1,
+            },
+        }
+    }
+
+    fn bounded(&self, asked: u16, default: u16, user_limit: u16) -> u16 {
+        let value = if asked == 0 { default } else { asked };
+        let value = if self.privileged {
+            value
+        } else {
+            value.min(user_limit)
+        };
+        value.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer() -> Offer {
+        Offer {
+            max_readahead: 128 << 10,
+            max_pages_limit: 256,
+            max_user_background: 100,
+            max_user_congestion: 75,
+            privileged: false,
+            max_read: u32::MAX,
+            page_size: 4096,
+        }
+    }
+
+    fn out() -> InitOut {
+        InitOut {
+            major: 7,
+            minor: 31,
+            max_readahead: 1 << 20,
+            flags: InitFlags::BIG_WRITES.with(InitFlags::MAX_PAGES).low(),
+            max_write: 1 << 20,
+            max_pages: 256,
+            ..InitOut::default()
+        }
+    }
+
+    #[test]
+    fn ordinary_server() {
+        let n = offer().accept(out().as_bytes()).unwrap();
+        assert_eq!(n.minor, 31);
+        assert_eq!(n.max_write, 1 << 20);
+        assert_eq!(n.max_pages, 256);
+        assert_eq!(n.max_readahead, 128 << 10);
+        assert_eq!(n.max_background, DEFAULT_MAX_BACKGROUND);
+        assert_eq!(n.congestion_threshold, 9);
+    }
+
+    #[test]
+    fn old_server_sends_24_bytes() {
+        let body = out();
+        let n = offer().accept(&body.as_bytes()[..24]).unwrap();
+        // Beyond the 24 bytes: max_pages reads as zero, which counts as one.
+        assert_eq!(n.max_pages, 1);
+        assert_eq!(n.max_write, 4096);
+    }
+
+    #[test]
+    fn refusals() {
+        assert_eq!(offer().accept(&[0; 23]), Err(Refusal::Short));
+        let mut o = out();
+        o.major = 8;
+        assert_eq!(offer().accept(o.as_bytes()), Err(Refusal::Major(8)));
+        let mut o = out();
+        o.minor = 11;
+        assert_eq!(offer().accept(o.as_bytes()), Err(Refusal::Minor(11)));
+    }
+
+    #[test]
+    fn user_limits_bind_users_only() {
+        let mut o = out();
+        o.max_background = 60000;
+        let n = offer().accept(o.as_bytes()).unwrap();
+        assert_eq!(n.max_background, 100);
+        let n = Offer {
+            privileged: true,
+            ..offer()
+        }
+        .accept(o.as_bytes())
+        .unwrap();
+        assert_eq!(n.max_background, 60000);
+    }
+
+    #[test]
+    fn unknown_and_unoffered_flags_are_ignored() {
+        let mut o = out();
+        o.flags = u32::MAX;
+        o.flags2 = u32::MAX;
+        let n = offer().accept(o.as_bytes()).unwrap();
+        assert_eq!(n.features, offered());
+    }
+
+    #[test]
+    fn every_flag_is_in_the_table_once() {
+        let mut seen = InitFlags::empty();
+        for feature in FEATURES {
+            assert!(!seen.contains(feature.flag), "{}", feature.name);
+            seen = seen.with(feature.flag);
+        }
+        assert_eq!(seen.bits().count_ones(), 42);
+    }
+}

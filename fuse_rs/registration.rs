@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the module registers with the kernel.
+
+use crate::filesystem::Fuse;
+use crate::filesystem::INODES;
+use crate::prelude::*;
+use crate::transport::chardev;
+use crate::transport::chardev::ServerFile;
+use kernel_glue::dev::Registration;
+use kernel_glue::vfs::fs_type::FsType;
+use kernel_glue::vfs::inode::InodeCacheOwner;
+
+/// A set of names.
+struct Names {
+    fuse: &'static CStr,
+    fuseblk: &'static CStr,
+    device: &'static CStr,
+    minor: Option<u8>,
+}
+
+/// The names programs know.
+const REAL: Names = Names {
+    fuse: c"fuse",
+    fuseblk: c"fuseblk",
+    device: c"fuse",
+    minor: Some(chardev::MINOR),
+};
+
+/// Names beside those of another driver.
+const OWN: Names = Names {
+    fuse: c"fuse_rs",
+    fuseblk: c"fuseblk_rs",
+    device: c"fuse_rs",
+    minor: None,
+};
+
+/// Everything that is registered. Dropped in this order: first what lets new users in.
+pub(crate) struct Registrations {
+    _device: Pin<KBox<Registration<ServerFile>>>,
+    _fuseblk: Pin<KBox<FsType<Fuse, true>>>,
+    _fuse: Pin<KBox<FsType<Fuse, false>>>,
+    _inodes: InodeCacheOwner<Fuse>,
+}
+
+/// Fails at a step chosen by whoever tests that every step is undone.
+struct Steps {
+    left: u32,
+}
+
+impl Steps {
+    fn next(&mut self) -> Result {
+        match self.left {
+            0 => Ok(()),
+            1 => Err(ENOMEM),
+            n => {
+                self.left = n.saturating_sub(1);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Registrations {
+    /// Registers everything, or nothing. `choice` and `fail_at` are the module's parameters.
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        choice: u32,
+        fail_at: u32,
+    ) -> Result<Self> {
+        match choice {
+            0 => match Self::with(&REAL, module, fail_at) {
+                Err(EBUSY) => Self::with(&OWN, module, fail_at),
+                other => other,
+            },
+            1 => Self::with(&REAL, module, fail_at),
+            2 => Self::with(&OWN, module, fail_at),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn with(names: &Names, module: &'static ThisModule, fail_at: u32) -> Result<Self> {
+        let mut steps = Steps { left: fail_at };
+        steps.next()?;
+        let inodes = INODES.create(c"fuse_rs_inode")?;
+        steps.next()?;
+        let fuse = KBox::pin_init(FsType::register(names.fuse, module), GFP_KERNEL)?;
+        steps.next()?;
+        let fuseblk = KBox::pin_init(FsType::register(names.fuseblk, module), GFP_KERNEL)?;
+        steps.next()?;
+        let device = KBox::pin_init(
+            Registration::register(names.device, names.minor),
+            GFP_KERNEL,
+        )?;
+        steps.next()?;
+        pr_info!(
+            "FUSE client: type {}, device /dev/{}\n",
+            names.fuse.to_str().unwrap_or("?"),
+            names.device.to_str().unwrap_or("?")
+        );
+        Ok(Self {
+            _device: device,
+            _fuseblk: fuseblk,
+            _fuse: fuse,
+            _inodes: inodes,
+        })
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device file of servers.
+
+mod read;
+mod write;
+
+use crate::connection::Connection;
+use crate::connection::End;
+use crate::prelude::*;
+use kernel::sync::ArcBorrow;
+use kernel::sync::SetOnce;
+use kernel_glue::dev::fasync::FasyncList;
+use kernel_glue::dev::Device;
+use kernel_glue::dev::IoctlArgument;
+use kernel_glue::dev::PollRequest;
+use kernel_glue::dev::Readiness;
+
+/// Minor number of /dev/fuse.
+pub(crate) const MINOR: u8 = 229;
+
+static NEXT_ID: Atomic<u64> = Atomic::new(1);
+
+/// An open device file.
+pub(crate) struct ServerFile {
+    /// Tells the device files of a connection apart.
+    id: u64,
+    connection: SetOnce<Arc<Connection>>,
+}
+
+/// ioctls of the device, by number: `_IOR(229, 0, uint32_t)` attaches to another file's
+/// connection.
+const IOC_CLONE: u32 = 0x8004_e500;
+
+impl ServerFile {
+    /// The connection the file serves.
+    fn connection(&self) -> Result<&Arc<Connection>> {
+        self.connection.as_ref().ok_or(EPERM)
+    }
+
+    /// Makes the file serve `connection`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when it serves one already.
+    pub(crate) fn attach(&self, connection: &Arc<Connection>) -> Result {
+        if self.connection.populate(connection.clone()) {
+            connection.add_device();
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Whether the file serves a connection.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.connection.as_ref().is_some()
+    }
+}
+
+/// What reading from an ended connection gives.
+fn ended(connection: &Connection, how: End) -> Error {
+    use fuse_pure::abi::init::InitFlags;
+    if how == End::Aborted && connection.has(InitFlags::ABORT_ERROR) {
+        ECONNABORTED
+    } else {
+        ENODEV
+    }
+}
+
+#[vtable]
+impl Device for ServerFile {
+    fn open() -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                id: NEXT_ID.fetch_add(1, Relaxed),
+                connection: SetOnce::new(),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    fn release(this: Arc<Self>) {
+        if let Ok(connection) = this.connection() {
+            connection.remove_device(this.id);
+        }
+    }
+
+    fn read(
+        this: ArcBorrow<'_, Self>,
+        to: &mut IovIterDest<'_>,
+        nonblock: bool,
+    ) -> Result<usize> {
+        this.read_message(to, nonblock)
+    }
+
+    fn write(this: ArcBorrow<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        this.write_message(from)
+    }
+
+    fn poll(this: ArcBorrow<'_, Self>, request: &PollRequest<'_>) -> Readiness {
+        let Ok(connection) = this.connection() else {
+            return Readiness {
+                error: true,
+                ..Readiness::default()
+            };
+        };
+        request.wait_on(&connection.readable);
+        let queue = connection.queue.lock();
+        let error = queue.end().is_some();
+        Readiness {
+            readable: !error && !queue.is_empty(),
+            writable: true,
+            error,
+        }
+    }
+
+    fn fasync(this: &Self) -> Result<&FasyncList> {
+        Ok(&this.connection()?.fasync)
+    }
+
+    fn ioctl(this: ArcBorrow<'_, Self>, command: u32, argument: IoctlArgument) -> Result {
+        match command {
+            IOC_CLONE => {
+                let other = argument.device_file::<Self>()?.0;
+                this.attach(other.connection().map_err(|_| EINVAL)?)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}

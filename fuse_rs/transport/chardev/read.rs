@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests to the server.
+
+use super::ended;
+use super::ServerFile;
+use crate::connection::forget::ForgetNode;
+use crate::connection::queue::Deliverable;
+use crate::connection::request::Request;
+use crate::connection::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::cursor::Overflow;
+use fuse_pure::abi::cursor::Writer;
+use fuse_pure::abi::header::IN_HEADER;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::ids::Unique;
+use fuse_pure::abi::open::WriteIn;
+use fuse_pure::op::forget;
+use kernel_glue::list::Queue;
+
+/// The smallest buffer a server may read with.
+const MIN_READ_BUFFER: usize = 8192;
+/// What the server is told before it has told us what it can take.
+const DEFAULT_MAX_WRITE: usize = 4096;
+/// Forgets in one message at most.
+const MAX_BATCH: usize = 4096;
+/// Largest part of a message that is put together before it is copied.
+const PART: usize = 64;
+
+impl ServerFile {
+    /// Reads the next message. Sleeps until there is one unless `nonblock` is set.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` before the file serves a connection, `ENODEV` or `ECONNABORTED` after its end,
+    /// `EINVAL` for a buffer that is too small for any server, `EAGAIN`, `ERESTARTSYS`, `EFAULT`.
+    pub(super) fn read_message(&self, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize> {
+        let connection = self.connection()?;
+        let max_write = connection
+            .terms()
+            .map_or(DEFAULT_MAX_WRITE, |terms| terms.max_write as usize);
+        let needed = IN_HEADER
+            .saturating_add(core::mem::size_of::<WriteIn>())
+            .saturating_add(max_write);
+        if to.len() < needed.max(MIN_READ_BUFFER) {
+            return Err(EINVAL);
+        }
+        let batches = connection
+            .terms()
+            .is_some_and(|terms| terms.minor >= forget::BATCH_FORGET_MINOR);
+        let max_forgets = if batches {
+            (to.len().saturating_sub(forget::BATCH_FORGET_HEAD) / forget::BATCH_FORGET_ENTRY)
+                .min(MAX_BATCH)
+        } else {
+            1
+        };
+        loop {
+            match next(connection, max_forgets, nonblock)? {
+                Deliverable::Interrupt(request) => return send_interrupt(to, request),
+                Deliverable::Forgets(nodes) => return send_forgets(connection, to, nodes),
+                Deliverable::Request(request) => {
+                    if let Some(sent) = self.send_request(connection, to, request)? {
+                        return Ok(sent);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies a request to the server; nothing if it was over or did not fit.
+    fn send_request(
+        &self,
+        connection: &Arc<Connection>,
+        to: &mut IovIterDest<'_>,
+        request: Arc<Request>,
+    ) -> Result<Option<usize>> {
+        let len = request.message_len();
+        if len > to.len() {
+            let error = if request.opcode == Opcode::Setxattr {
+                E2BIG
+            } else {
+                EIO
+            };
+            connection.finish(&request, Err(error));
+            return Ok(None);
+        }
+        let Some(interrupted) = request.set_sent(self.id) else {
+            return Ok(None);
+        };
+        connection.in_flight.lock().insert(request.clone());
+        let copied = copy_request(&request, to);
+        if copied.is_err() || connection.has_ended() {
+            let known = connection.in_flight.lock().remove(&request);
+            if known {
+                let error = if copied.is_err() { EIO } else { ECONNABORTED };
+                connection.finish(&request, Err(error));
+            }
+            copied?;
+        }
+        if interrupted {
+            connection.queue_interrupt(&request);
+        }
+        Ok(Some(len))
+    }
+}
+
+fn copy_request(request: &Request, to: &mut IovIterDest<'_>) -> Result {
+    if to.copy_to_iter(&request.message) != request.message.len() {
+        return Err(EFAULT);
+    }
+    match &request.data {
+        Some(data) => data.copy_to(to),
+        None => Ok(()),
+    }
+}
+
+/// Takes the next message, sleeping if need be.
+fn next(connection: &Arc<Connection>, max_forgets: usize, nonblock: bool) -> Result<Deliverable> {
+    loop {
+        {
+            let mut queue = connection.queue.lock();
+            if let Some(how) = queue.end() {
+                return Err(ended(connection, how));
+            }
+            if let Some(next) = queue.next(max_forgets) {
+                return Ok(next);
+            }
+        }
+        if nonblock {
+            return Err(EAGAIN);
+        }
+        connection
+            .readable
+            .wait(Signals::Interruptible, Wake::Exclusive, || {
+                let queue = connection.queue.lock();
+                queue.end().is_some() || !queue.is_empty()
+            })?;
+    }
+}
+
+/// Puts a part of a message together and copies it.
+fn send_part(
+    to: &mut IovIterDest<'_>,
+    fill: impl FnOnce(&mut Writer<'_>) -> Result<(), Overflow>,
+) -> Result<usize> {
+    let mut part = [0u8; PART];
+    let mut writer = Writer::new(&mut part);
+    fill(&mut writer).map_err(|_| EIO)?;
+    let len = writer.written();
+    let bytes = part.get(..len).ok_or(EIO)?;
+    if to.copy_to_iter(bytes) == len {
+        Ok(len)
+    } else {
+        Err(EFAULT)
+    }
+}
+
+fn send_interrupt(to: &mut IovIterDest<'_>, request: Unique) -> Result<usize> {
+    send_part(to, |w| forget::write_interrupt(w, request))
+}
+
+fn send_forgets(
+    connection: &Connection,
+    to: &mut IovIterDest<'_>,
+    mut nodes: Queue<ForgetNode>,
+) -> Result<usize> {
+    let unique = connection.message_unique();
+    if nodes.len() == 1 {
+        let one = nodes.pop_front().and_then(|node| node.forget()).ok_or(EIO)?;
+        return send_part(to, |w| forget::write_forget(w, unique, one));
+    }
+    let count = u32::try_from(nodes.len()).map_err(|_| EIO)?;
+    let mut sent = send_part(to, |w| forget::write_batch_head(w, unique, count))?;
+    while let Some(node) = nodes.pop_front() {
+        let one = node.forget().ok_or(EIO)?;
+        sent = sent.saturating_add(send_part(to, |w| forget::write_batch_entry(w, one))?);
+    }
+    Ok(sent)
+}

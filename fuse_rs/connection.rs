@@ -75,7 +75,6 @@ pub(crate) struct Connection {
     missing: Atomic<u64>,
     owner_key: [u32; 4],
     devices: Atomic<u32>,
-    waiting: Atomic<u32>,
     /// Identities in requests are those of this namespace.
     pub(crate) user_ns: UserNamespace,
     process_ns: ProcessNamespace,
@@ -108,7 +107,6 @@ impl Connection {
                     random_u64() as u32,
                 ],
                 devices: Atomic::new(0),
-                waiting: Atomic::new(0),
                 user_ns,
                 process_ns,
             }),
@@ -199,11 +197,6 @@ impl Connection {
     /// The version of attributes that are newer than any requested before.
     pub(crate) fn next_attr_version(&self) -> AttrVersion {
         AttrVersion(self.attr_version.fetch_add(1, Relaxed).wrapping_add(1))
-    }
-
-    /// Callers that wait for an answer, and requests that nobody waits for.
-    pub(crate) fn waiting(&self) -> u32 {
-        self.waiting.load(Relaxed)
     }
 
     /// Another device file serves the connection; returns its number.

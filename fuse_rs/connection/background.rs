@@ -31,11 +31,6 @@ impl BackgroundQueue {
     pub(super) fn pop(&mut self) -> Option<Arc<Request>> {
         self.waiting.pop_front()
     }
-
-    /// How many hold a place or wait for one.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len().saturating_add(self.limit.active() as usize)
-    }
 }
 
 impl Connection {

@@ -90,7 +90,8 @@ impl Connection {
                 self.user_ns.caller_gid(),
                 self.process_ns.caller_pid(),
             ),
-            Identity::Kernel => (0, 0, 0),
+            // Nobody asks, but the process is known all the same.
+            Identity::Kernel => (0, 0, self.process_ns.caller_pid()),
         };
         if uid == u32::MAX || gid == u32::MAX {
             // The server could not tell who asks.
@@ -154,10 +155,7 @@ impl Connection {
     /// A signal is passed on to the server, which may cut its work short; a signal that kills the
     /// caller ends the wait, and the late answer is cleaned up after by whoever receives it.
     fn send_and_wait(self: &Arc<Self>, request: Arc<Request>) -> Result<(Reply, GiveBack)> {
-        self.waiting.fetch_add(1, Relaxed);
-        let answer = self.wait_for(&request);
-        self.waiting.fetch_sub(1, Relaxed);
-        match answer? {
+        match self.wait_for(&request)? {
             (Ok(reply), give_back) => Ok((reply, give_back)),
             (Err(error), _) => Err(error),
         }
@@ -290,7 +288,6 @@ impl Connection {
             in_background: !is_init,
             give_back: GiveBack::default(),
         })?;
-        self.waiting.fetch_add(1, Relaxed);
         if is_init {
             if let Err(error) = self.enqueue(request.clone()) {
                 self.finish(&request, Err(error));
@@ -307,8 +304,7 @@ impl Connection {
         match request.set_answer(answer) {
             Finish::Woken | Finish::Late => {}
             Finish::Run(mut completion, answer) => {
-                self.waiting.fetch_sub(1, Relaxed);
-                completion.complete(self, answer);
+                        completion.complete(self, answer);
                 if request.in_background && !self.has_ended() {
                     self.finish_background();
                 }

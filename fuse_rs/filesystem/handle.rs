@@ -27,6 +27,7 @@ use fuse_pure::op::open::Release as ReleaseOp;
 use kernel::fs::file::flags;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
+use kernel_glue::vfs::caller::was_killed;
 use kernel_glue::vfs::file::DirEmitter;
 use kernel_glue::vfs::file::Io;
 use kernel_glue::vfs::file_ops::FileOperations;
@@ -204,7 +205,14 @@ impl FileOperations for Fuse {
             fh: handle.fh,
             lock_owner: handle.connection.lock_owner(owner),
         };
-        match handle.connection.call(&op, Envelope::by_caller(node)) {
+        let envelope = Envelope::by_caller(node);
+        if was_killed() {
+            // Nobody is left to hear of errors, and a server that does not answer must not keep
+            // the process from ending.
+            let done = KBox::new(Ignore, GFP_KERNEL)?;
+            return handle.connection.post(&op, envelope, None, None, done);
+        }
+        match handle.connection.call(&op, envelope) {
             Err(error) if error == ENOSYS => Ok(()),
             other => other,
         }

@@ -123,7 +123,7 @@ impl Device for ServerFile {
         match command {
             IOC_CLONE => {
                 let other = argument.device_file::<Self>()?.0;
-                this.attach(other.connection().map_err(|_| EINVAL)?)
+                this.attach(other.connection()?)
             }
             _ => Err(ENOTTY),
         }

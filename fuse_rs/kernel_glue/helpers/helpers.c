@@ -7,6 +7,7 @@
 #include <linux/highmem.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -267,4 +268,9 @@ kuid_t fuse_rs_helper_result_uid(const struct fs_parse_result *result)
 kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result)
 {
 	return result->gid;
+}
+
+bool fuse_rs_helper_current_was_killed(void)
+{
+	return (current->flags & PF_EXITING) && (current->signal->group_exit_code & 0x7f);
 }

@@ -61,6 +61,7 @@ bool fuse_rs_helper_kgid_has_mapping(struct user_namespace *ns, kgid_t gid);
 u32 fuse_rs_helper_fsuid_in(struct user_namespace *ns);
 u32 fuse_rs_helper_fsgid_in(struct user_namespace *ns);
 u32 fuse_rs_helper_umask(void);
+bool fuse_rs_helper_current_was_killed(void);
 bool fuse_rs_helper_current_in_userns(struct user_namespace *ns);
 bool fuse_rs_helper_cred_is_only(kuid_t uid, kgid_t gid);
 struct pid_namespace *fuse_rs_helper_current_pid_ns(void);

@@ -154,6 +154,14 @@ pub fn umask() -> u32 {
     unsafe { bindings::fuse_rs_helper_umask() }
 }
 
+/// Whether the caller is a process that a signal has killed and that is now on its way out.
+///
+/// No further signal reaches it, so it must not wait for anything that may not come.
+pub fn was_killed() -> bool {
+    // SAFETY: Reads fields of the current task.
+    unsafe { bindings::fuse_rs_helper_current_was_killed() }
+}
+
 /// Whether the caller may administer the system.
 pub fn may_administer() -> bool {
     // SAFETY: Reads the credentials of the current task.

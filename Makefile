@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+# fuse_rs: what people type. Kbuild is what the kernel's build system reads.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+LAB := tools/lab/lab
+HOST_TARGET := $(CURDIR)/build/host-tests
+
+.PHONY: all check-kdir install demo test vm bench rustdoc clippy fmt fmt-check check host-test \
+	module selftest selftest-build samples clean help
+
+all: check-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+# Says what is missing before the kernel's build system fails in its own words.
+check-kdir:
+	@tools/check-kdir $(KDIR)
+
+install: all
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	@echo "Now: modprobe fuse_rs. To have it in place of the built-in FUSE, boot with"
+	@echo "  initcall_blacklist=fuse_init,virtio_fs_init"
+
+# --- everything below runs in the lab: any machine with root and a network -------------------
+
+module:
+	$(LAB) make modules
+
+demo: module
+	$(LAB) vm bash tools/demo/guest.sh
+
+test:
+	tools/lab/run-tests
+
+# One selftest: make selftest T=test_mount
+selftest: module selftest-build
+	$(LAB) vm tools/testing/selftests/fuse_rs/$(T)
+
+selftest-build:
+	$(LAB) enter make -s -C tools/testing/selftests/fuse_rs
+
+samples:
+	$(LAB) enter make -s -C samples/hello
+	CARGO_TARGET_DIR=$(CURDIR)/build/samples cargo build --release -q --manifest-path samples/memfs/Cargo.toml
+
+# A shell, or one command: make vm CMD='…'
+CMD ?= bash -i
+vm: module
+	$(LAB) vm '$(subst ','\'',$(CMD))'
+
+bench: module
+	$(LAB) vm --beside --icount bash tools/bench/guest.sh
+
+host-test:
+	cd tools/host-tests && CARGO_TARGET_DIR=$(HOST_TARGET) cargo test
+
+clippy:
+	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
+	$(LAB) make CLIPPY=1 modules
+	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
+
+RUST_FILES = $(shell git ls-files 'fuse_rs/*.rs' 'tools/*.rs' 'samples/*.rs')
+
+fmt:
+	$(LAB) enter rustfmt --edition 2021 --config-path /k/tree/.rustfmt.toml $(RUST_FILES)
+
+fmt-check:
+	$(LAB) enter rustfmt --check --edition 2021 --config-path /k/tree/.rustfmt.toml $(RUST_FILES)
+
+check:
+	tools/check-sources
+	tools/check-sources --self-test
+	tools/lab/check-dmesg --self-test
+	tools/lab/count-results --self-test
+
+rustdoc: module
+	$(LAB) enter tools/rustdoc
+
+clean:
+	rm -rf build
+	find . -path ./.git -prune -o \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' \
+		-o -name '.*.cmd' -o -name '*.rmeta' -o -name '*.d' -o -name modules.order \
+		-o -name Module.symvers -o -name bindings_generated.rs \) -print0 | xargs -0 rm -f
+	-$(MAKE) -s -C tools/testing/selftests/fuse_rs clean
+	-$(MAKE) -s -C samples/hello clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile | sort -u | tr '\n' ' '; echo

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "ktap.h"
+
+struct ktap_case ktap_cases[KTAP_MAX];
+int ktap_count;
+
+int ktap_main(void (*cleanup)(void))
+{
+	int failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("TAP version 13\n1..%d\n", ktap_count);
+	for (int i = 0; i < ktap_count; i++) {
+		int status = 0, waited = 0;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			setpgid(0, 0);
+			ktap_cases[i].run();
+			fflush(stdout);
+			_exit(0);
+		}
+		while (waitpid(pid, &status, WNOHANG) == 0 && waited < KTAP_TIMEOUT * 100) {
+			usleep(10000);
+			waited++;
+		}
+		if (waited >= KTAP_TIMEOUT * 100) {
+			printf("# %s: no end after %d s\n", ktap_cases[i].name, KTAP_TIMEOUT);
+			status = -1;
+		}
+		kill(-pid, SIGKILL);
+		kill(pid, SIGKILL);
+		if (cleanup)
+			cleanup();
+		if (status == -1)
+			waitpid(pid, NULL, 0);
+		if (status != -1 && WIFSIGNALED(status))
+			printf("# %s: killed by signal %d\n", ktap_cases[i].name, WTERMSIG(status));
+		if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == KTAP_SKIP) {
+			printf("ok %d %s # SKIP\n", i + 1, ktap_cases[i].name);
+		} else if (status == 0) {
+			printf("ok %d %s\n", i + 1, ktap_cases[i].name);
+		} else {
+			printf("not ok %d %s\n", i + 1, ktap_cases[i].name);
+			failed++;
+		}
+	}
+	printf("# %d of %d failed\n", failed, ktap_count);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Test cases in KTAP form. A program is a list of TEST(name) { ... } functions and TEST_MAIN.
+ * Each case runs in a child of its own, so that a hang or crash is one failed case.
+ */
+#ifndef KTAP_H
+#define KTAP_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KTAP_MAX 128
+#define KTAP_TIMEOUT 20
+#define KTAP_SKIP 4
+
+struct ktap_case {
+	const char *name;
+	void (*run)(void);
+};
+
+extern struct ktap_case ktap_cases[KTAP_MAX];
+extern int ktap_count;
+
+#define TEST(id)                                                                                   \
+	static void test_##id(void);                                                               \
+	__attribute__((constructor)) static void add_##id(void)                                    \
+	{                                                                                          \
+		ktap_cases[ktap_count++] = (struct ktap_case){ #id, test_##id };                   \
+	}                                                                                          \
+	static void test_##id(void)
+
+/* Ends the case as failed, with the place and the errno of the moment. */
+#define FAIL(...)                                                                                  \
+	do {                                                                                       \
+		int ktap_errno = errno;                                                            \
+		printf("# %s:%d: ", __FILE__, __LINE__);                                           \
+		printf(__VA_ARGS__);                                                               \
+		printf(" (errno %d %s)\n", ktap_errno, strerror(ktap_errno));                      \
+		fflush(stdout);                                                                    \
+		_exit(1);                                                                          \
+	} while (0)
+
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			FAIL("%s", #cond);                                                         \
+	} while (0)
+
+#define CHECK_EQ(a, b)                                                                             \
+	do {                                                                                       \
+		long long ktap_a = (long long)(a), ktap_b = (long long)(b);                        \
+		if (ktap_a != ktap_b)                                                              \
+			FAIL("%s is %lld, expected %s = %lld", #a, ktap_a, #b, ktap_b);            \
+	} while (0)
+
+/* The call fails with this errno. */
+#define CHECK_ERR(call, err)                                                                       \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		long long ktap_r = (long long)(call);                                              \
+		if (ktap_r != -1 || errno != (err))                                                \
+			FAIL("%s gave %lld, expected " #err, #call, ktap_r);                       \
+	} while (0)
+
+#define SKIP(why)                                                                                  \
+	do {                                                                                       \
+		printf("# SKIP %s\n", why);                                                        \
+		fflush(stdout);                                                                    \
+		_exit(KTAP_SKIP);                                                                  \
+	} while (0)
+
+/* Here we mean to do better than the C driver. */
+#define RS_ONLY(why)                                                                               \
+	do {                                                                                       \
+		if (access("/sys/module/fuse_rs", F_OK))                                           \
+			SKIP("not the Rust client: " why);                                         \
+	} while (0)
+
+/* Runs all cases; `cleanup` is called in the parent after each. */
+int ktap_main(void (*cleanup)(void));
+
+#endif

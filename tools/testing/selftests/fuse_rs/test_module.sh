@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Loading and unloading. Needs FUSE_RS_MODULE, the path of the module.
+n=0
+failed=0
+result() {
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n $2"; else
+		echo "not ok $n $2"
+		failed=1
+	fi
+}
+module=${FUSE_RS_MODULE:-}
+echo "TAP version 13"
+if [ ! -e "$module" ]; then
+	echo "1..1"
+	echo "ok 1 module # SKIP no FUSE_RS_MODULE"
+	exit 4
+fi
+was_loaded=0
+[ -d /sys/module/fuse_rs ] && was_loaded=1 && rmmod fuse_rs
+before=$(cat /proc/filesystems)
+gone() {
+	! [ -d /sys/module/fuse_rs ] && ! grep -q fuse_rs_inode /proc/slabinfo &&
+		[ "$(cat /proc/filesystems)" = "$before" ]
+}
+echo "1..6"
+
+ok=0
+for _ in $(seq 100); do
+	insmod "$module" && rmmod fuse_rs && gone || { ok=1; break; }
+done
+result $ok "a hundred times loaded and unloaded"
+
+ok=1
+for step in $(seq 1 20); do
+	if insmod "$module" fail_registration="$step" 2>/dev/null; then
+		rmmod fuse_rs
+		[ "$step" -gt 4 ] && ok=0
+		break
+	fi
+	gone || { echo "# step $step left something behind"; break; }
+done
+result $ok "a failure at each step undoes the others"
+
+insmod "$module"
+dev=/dev/fuse
+[ -e /dev/fuse_rs ] && dev=/dev/fuse_rs
+exec 7<>"$dev"
+rmmod fuse_rs 2>/dev/null
+[ $? != 0 ]
+result $? "an open device keeps the module"
+exec 7>&-
+rmmod fuse_rs && gone
+result $? "and its close releases it"
+
+insmod "$module" names=2 && grep -q fuse_rs /proc/filesystems && [ -e /dev/fuse_rs ] && rmmod fuse_rs && gone
+result $? "own names can be chosen"
+
+insmod "$module" names=9 2>/dev/null
+[ $? != 0 ] && gone
+result $? "names that do not exist are refused"
+
+[ $was_loaded = 1 ] && insmod "$module"
+exit $failed

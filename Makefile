@@ -26,6 +26,8 @@ module:
 	$(LAB) make modules
 
 demo: module
+	@mkdir -p build
+	$(LAB) enter tar -C /k/tree -cf /fuse_rs/build/demo.tar --exclude='*.o' --exclude='*.rmeta' --exclude='*.so' fs rust/kernel rust/macros rust/pin-init
 	$(LAB) vm bash tools/demo/guest.sh
 
 test:

@@ -3,6 +3,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 LAB := tools/lab/lab
+SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
 .PHONY: all check-kdir install demo test vm bench rustdoc clippy fmt fmt-check check host-test \
@@ -57,10 +58,12 @@ host-test:
 
 clippy:
 	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
-	$(LAB) make CLIPPY=1 modules
+	@mkdir -p build
+	$(LAB) make CLIPPY=1 modules 2>&1 | tee build/clippy.log
+	@! grep -qE '^(warning|error)' build/clippy.log || { echo 'clippy: there are warnings'; exit 1; }
 	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
 
-RUST_FILES = $(shell git ls-files 'fuse_rs/*.rs' 'tools/*.rs' 'samples/*.rs')
+RUST_FILES = $(shell git ls-files "fuse_rs/*.rs" "samples/*.rs")
 
 fmt:
 	$(LAB) enter rustfmt --edition 2021 --config-path /k/tree/.rustfmt.toml $(RUST_FILES)

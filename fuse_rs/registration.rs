@@ -63,11 +63,7 @@ impl Steps {
 
 impl Registrations {
     /// Registers everything, or nothing. `choice` and `fail_at` are the module's parameters.
-    pub(crate) fn new(
-        module: &'static ThisModule,
-        choice: u32,
-        fail_at: u32,
-    ) -> Result<Self> {
+    pub(crate) fn new(module: &'static ThisModule, choice: u32, fail_at: u32) -> Result<Self> {
         match choice {
             0 => match Self::with(&REAL, module, fail_at) {
                 Err(EBUSY) => Self::with(&OWN, module, fail_at),

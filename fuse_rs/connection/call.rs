@@ -129,7 +129,12 @@ impl Connection {
         }
         let unique = self.unique();
         let shape = op.shape();
-        let message = self.message(op, unique, envelope, data.as_ref().map_or(0, |data| data.len()))?;
+        let message = self.message(
+            op,
+            unique,
+            envelope,
+            data.as_ref().map_or(0, |data| data.len()),
+        )?;
         let request = Request::new(Parts {
             unique,
             opcode: O::OPCODE,
@@ -271,7 +276,12 @@ impl Connection {
     ) -> Result {
         let unique = self.unique();
         let shape = op.shape();
-        let message = self.message(op, unique, envelope, data.as_ref().map_or(0, |data| data.len()))?;
+        let message = self.message(
+            op,
+            unique,
+            envelope,
+            data.as_ref().map_or(0, |data| data.len()),
+        )?;
         // The handshake must not wait for its own end.
         let is_init = O::OPCODE == Opcode::Init;
         let request = Request::new(Parts {
@@ -304,7 +314,7 @@ impl Connection {
         match request.set_answer(answer) {
             Finish::Woken | Finish::Late => {}
             Finish::Run(mut completion, answer) => {
-                        completion.complete(self, answer);
+                completion.complete(self, answer);
                 if request.in_background && !self.has_ended() {
                     self.finish_background();
                 }
@@ -328,12 +338,7 @@ impl Connection {
         }
     }
 
-    fn close_unused(
-        self: &Arc<Self>,
-        opened: OpenedWhat,
-        looked_up: Option<NodeId>,
-        body: &[u8],
-    ) {
+    fn close_unused(self: &Arc<Self>, opened: OpenedWhat, looked_up: Option<NodeId>, body: &[u8]) {
         let mut reader = Reader::new(body);
         if opened.node.is_none() && reader.take::<EntryOut>().is_err() {
             return;

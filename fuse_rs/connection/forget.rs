@@ -58,11 +58,7 @@ pub(crate) struct LookupRef {
 }
 
 impl LookupRef {
-    pub(super) fn new(
-        connection: Arc<Connection>,
-        node: NodeId,
-        memory: Arc<ForgetNode>,
-    ) -> Self {
+    pub(super) fn new(connection: Arc<Connection>, node: NodeId, memory: Arc<ForgetNode>) -> Self {
         Self {
             connection,
             node,

@@ -32,7 +32,10 @@ impl InitDone {
                         warn_ratelimited!("server speaks protocol {}, we speak 7\n", major)
                     }
                     Refusal::Minor(minor) => {
-                        warn_ratelimited!("server speaks protocol 7.{}, oldest served is 7.12\n", minor)
+                        warn_ratelimited!(
+                            "server speaks protocol 7.{}, oldest served is 7.12\n",
+                            minor
+                        )
                     }
                 }
                 Err(EPROTO)

@@ -73,11 +73,7 @@ fn named(
 }
 
 /// Sends a request that makes an inode of the given type.
-fn make_with<O: Operation<Reply = Entry>>(
-    dir: &Inode,
-    op: &O,
-    kind: u32,
-) -> Result<Named<Fuse>> {
+fn make_with<O: Operation<Reply = Entry>>(dir: &Inode, op: &O, kind: u32) -> Result<Named<Fuse>> {
     let (connection, envelope) = about(dir)?;
     let version = connection.attr_version();
     let (entry, lookup) = connection.call_entry(op, envelope, None, |entry| Some(entry.node))?;
@@ -265,13 +261,7 @@ impl DirOperations for Fuse {
         }
     }
 
-    fn rename(
-        old_dir: &Inode,
-        old: &Dentry,
-        new_dir: &Inode,
-        new: &Dentry,
-        flags: u32,
-    ) -> Result {
+    fn rename(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) -> Result {
         let (connection, envelope) = about(old_dir)?;
         let new_dir_node = inode::node(new_dir)?;
         let (old_name, new_name) = (name_of(old)?, name_of(new)?);

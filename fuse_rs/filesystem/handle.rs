@@ -172,9 +172,7 @@ impl FileOperations for Fuse {
         let guard = truncates.then(|| inode.lock());
         let handle = match ask_open(connection, node, sent, directory) {
             Ok(opened) => Handle::new(connection, node, opened, flags, directory)?,
-            Err(error) if error == ENOSYS => {
-                Handle::uncounted(connection, node, flags, directory)?
-            }
+            Err(error) if error == ENOSYS => Handle::uncounted(connection, node, flags, directory)?,
             Err(error) => return Err(error),
         };
         if truncates {

@@ -51,7 +51,6 @@ impl Mount {
     }
 }
 
-
 impl MountOperations for Fuse {
     const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const SPECS: &'static SpecTable = &options::SPECS;

@@ -33,9 +33,7 @@ impl SuperOperations for Fuse {
             });
         }
         let node = inode::node(root.inode().ok_or(ENOENT)?)?;
-        let stat = mount
-            .connection
-            .call(&Statfs, Envelope::by_caller(node))?;
+        let stat = mount.connection.call(&Statfs, Envelope::by_caller(node))?;
         Ok(FsStatistics {
             magic: MAGIC,
             block_size: stat.bsize,

@@ -218,10 +218,7 @@ unsafe extern "C" fn open<D: Device>(_: *mut bindings::inode, file: *mut binding
 /// # Safety
 ///
 /// Called by the VFS with a file of the device that nobody uses any more.
-unsafe extern "C" fn release<D: Device>(
-    _: *mut bindings::inode,
-    file: *mut bindings::file,
-) -> i32 {
+unsafe extern "C" fn release<D: Device>(_: *mut bindings::inode, file: *mut bindings::file) -> i32 {
     // SAFETY: The private data came from `Arc::into_raw` in `open`.
     D::release(unsafe { Arc::from_raw((*file).private_data.cast::<D>()) });
     0
@@ -281,13 +278,13 @@ unsafe extern "C" fn poll<D: Device>(
     let ready = D::poll(state, &request);
     let mut mask = 0u64;
     if ready.readable {
-        mask |= bindings::FUSE_RS_EPOLLIN as u64;
+        mask |= bindings::FUSE_RS_EPOLLIN;
     }
     if ready.writable {
-        mask |= bindings::FUSE_RS_EPOLLOUT as u64;
+        mask |= bindings::FUSE_RS_EPOLLOUT;
     }
     if ready.error {
-        mask |= bindings::FUSE_RS_EPOLLERR as u64;
+        mask |= bindings::FUSE_RS_EPOLLERR;
     }
     mask as bindings::__poll_t
 }

@@ -86,11 +86,7 @@ impl Device for ServerFile {
         }
     }
 
-    fn read(
-        this: ArcBorrow<'_, Self>,
-        to: &mut IovIterDest<'_>,
-        nonblock: bool,
-    ) -> Result<usize> {
+    fn read(this: ArcBorrow<'_, Self>, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize> {
         this.read_message(to, nonblock)
     }
 

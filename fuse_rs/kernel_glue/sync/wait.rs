@@ -107,9 +107,8 @@ impl WaitQueue {
         unsafe { bindings::init_wait_entry(entry.get(), flags) };
         loop {
             // SAFETY: Queue and entry are valid and initialised.
-            let interrupted = unsafe {
-                bindings::prepare_to_wait_event(self.head.get(), entry.get(), state)
-            };
+            let interrupted =
+                unsafe { bindings::prepare_to_wait_event(self.head.get(), entry.get(), state) };
             if condition() {
                 break;
             }
@@ -129,13 +128,27 @@ impl WaitQueue {
     #[inline]
     pub fn wake_one(&self) {
         // SAFETY: The queue is initialised.
-        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 1, core::ptr::null_mut()) };
+        unsafe {
+            bindings::__wake_up(
+                self.head.get(),
+                bindings::TASK_NORMAL,
+                1,
+                core::ptr::null_mut(),
+            )
+        };
     }
 
     /// Wakes everyone.
     #[inline]
     pub fn wake_all(&self) {
         // SAFETY: The queue is initialised.
-        unsafe { bindings::__wake_up(self.head.get(), bindings::TASK_NORMAL, 0, core::ptr::null_mut()) };
+        unsafe {
+            bindings::__wake_up(
+                self.head.get(),
+                bindings::TASK_NORMAL,
+                0,
+                core::ptr::null_mut(),
+            )
+        };
     }
 }

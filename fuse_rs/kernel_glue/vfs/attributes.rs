@@ -19,7 +19,7 @@ impl Timestamp {
     pub(crate) fn to_c(self) -> bindings::timespec64 {
         bindings::timespec64 {
             tv_sec: self.sec,
-            tv_nsec: self.nsec as _,
+            tv_nsec: self.nsec as isize,
         }
     }
 
@@ -94,15 +94,28 @@ impl NewAttributes {
                 }
             })
         };
+        // SAFETY: Both members of each union hold the same id.
+        let (uid, gid) = unsafe {
+            (
+                Uid(attr.__bindgen_anon_1.ia_uid),
+                Gid(attr.__bindgen_anon_2.ia_gid),
+            )
+        };
         Self {
             mode: has(bindings::ATTR_MODE).then_some(attr.ia_mode),
-            // SAFETY: Both members of the unions hold the same id.
-            uid: has(bindings::ATTR_UID).then(|| Uid(unsafe { attr.__bindgen_anon_1.ia_uid })),
-            // SAFETY: As above.
-            gid: has(bindings::ATTR_GID).then(|| Gid(unsafe { attr.__bindgen_anon_2.ia_gid })),
+            uid: has(bindings::ATTR_UID).then_some(uid),
+            gid: has(bindings::ATTR_GID).then_some(gid),
             size: has(bindings::ATTR_SIZE).then_some(attr.ia_size as u64),
-            atime: time(bindings::ATTR_ATIME, bindings::ATTR_ATIME_SET, &attr.ia_atime),
-            mtime: time(bindings::ATTR_MTIME, bindings::ATTR_MTIME_SET, &attr.ia_mtime),
+            atime: time(
+                bindings::ATTR_ATIME,
+                bindings::ATTR_ATIME_SET,
+                &attr.ia_atime,
+            ),
+            mtime: time(
+                bindings::ATTR_MTIME,
+                bindings::ATTR_MTIME_SET,
+                &attr.ia_mtime,
+            ),
             by_open: has(bindings::ATTR_OPEN),
         }
     }

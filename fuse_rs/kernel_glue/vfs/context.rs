@@ -105,7 +105,7 @@ impl MountLog<'_> {
             bindings::logfc(
                 (*log).log,
                 (*log).prefix,
-                b'e' as _,
+                b'e',
                 c"%s".as_char_ptr(),
                 message.as_char_ptr(),
             );
@@ -142,7 +142,8 @@ pub trait MountOperations: SuperOperations + DentryOperations {
     fn new_super(config: &mut Self::Config, log: &MountLog<'_>) -> Result<KBox<Self::Super>>;
 
     /// Fills the super block.
-    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Self::Config, log: &MountLog<'_>) -> Result;
+    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Self::Config, log: &MountLog<'_>)
+        -> Result;
 }
 
 /// Most options a file system may have.
@@ -173,6 +174,10 @@ const EMPTY: bindings::fs_parameter_spec = bindings::fs_parameter_spec {
     data: core::ptr::null(),
 };
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the replacement cannot be called in constants; the cast makes the types agree"
+)]
 const fn specs(
     options: &'static [OptionSpec],
     block: bool,
@@ -255,7 +260,7 @@ impl<T: MountOperations> ContextTable<T> {
         get_tree: Some(get_tree::<T>),
         reconfigure: Some(reconfigure),
         dup: None,
-        parse_monolithic: None
+        parse_monolithic: None,
     };
 }
 
@@ -285,7 +290,7 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
             context: NonNull::from(&mut *fc),
             _borrow: PhantomData,
         };
-        if u64::from(fc.purpose()) == bindings::FUSE_RS_PURPOSE_RECONFIGURE as u64 {
+        if u64::from(fc.purpose()) == bindings::FUSE_RS_PURPOSE_RECONFIGURE {
             // mount(2) gives all options again for a remount; they were always ignored.
             return if fc.oldapi() {
                 Ok(0)
@@ -325,8 +330,12 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
                     OptionValue::String(CStr::from_char_ptr(text))
                 }
                 OptionKind::Fd => OptionValue::File(option_file(param, &result)?),
-                OptionKind::Uid => OptionValue::Uid(Uid(bindings::fuse_rs_helper_result_uid(&result))),
-                OptionKind::Gid => OptionValue::Gid(Gid(bindings::fuse_rs_helper_result_gid(&result))),
+                OptionKind::Uid => {
+                    OptionValue::Uid(Uid(bindings::fuse_rs_helper_result_uid(&result)))
+                }
+                OptionKind::Gid => {
+                    OptionValue::Gid(Gid(bindings::fuse_rs_helper_result_gid(&result)))
+                }
             }
         };
         if spec.name.to_bytes() == b"source" {

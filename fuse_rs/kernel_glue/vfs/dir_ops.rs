@@ -234,7 +234,7 @@ unsafe extern "C" fn symlink<T: DirOperations>(
 ) -> i32 {
     // SAFETY: By the safety requirements.
     c_result!(unsafe {
-        let target = CStr::from_ptr(target.cast()).to_bytes();
+        let target = CStr::from_char_ptr(target).to_bytes();
         make_here::<T>(dir, dentry, NewKind::Symlink(target))
     })
 }
@@ -349,8 +349,7 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
                 return to_result(bindings::finish_no_open(file, other)).map(|()| 0);
             }
             (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32;
-            let (dir_ref, entry_ref) =
-                (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(entry));
+            let (dir_ref, entry_ref) = (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(entry));
             let outcome = match T::create(dir_ref, entry_ref, flags, mode) {
                 Ok(created) => {
                     entry_ref.set_deadline(created.deadline);

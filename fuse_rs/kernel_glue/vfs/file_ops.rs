@@ -55,7 +55,8 @@ pub trait FileOperations: FileSystem {
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
 
     /// Fills a folio; whoever waits does so for its lock.
-    fn read_folio(inode: &Inode<Self>, handle: Option<&Self::Handle>, folio: LockedFolio) -> Result;
+    fn read_folio(inode: &Inode<Self>, handle: Option<&Self::Handle>, folio: LockedFolio)
+        -> Result;
 
     /// Reads ahead.
     fn readahead(inode: &Inode<Self>, handle: Option<&Self::Handle>, folios: Readahead<'_>);

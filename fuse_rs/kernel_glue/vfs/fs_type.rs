@@ -32,10 +32,7 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
     /// # Errors
     ///
     /// `EBUSY` when the name is taken.
-    pub fn register(
-        name: &'static CStr,
-        module: &'static ThisModule,
-    ) -> impl PinInit<Self, Error> {
+    pub fn register(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             fs_type <- Opaque::try_ffi_init(move |slot: *mut bindings::file_system_type| {
                 let flags = bindings::FS_HAS_SUBTYPE

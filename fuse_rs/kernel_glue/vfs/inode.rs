@@ -215,7 +215,9 @@ impl<T: FileSystem> Inode<T> {
     /// Sets the size. Callers exclude each other by a lock of the file system's.
     pub fn set_size(&self, size: u64) {
         // SAFETY: On 64-bit machines this is `i_size_write`.
-        unsafe { (&raw mut (*self.as_ptr()).i_size).write_volatile(size.min(i64::MAX as u64) as i64) };
+        unsafe {
+            (&raw mut (*self.as_ptr()).i_size).write_volatile(size.min(i64::MAX as u64) as i64)
+        };
     }
 
     /// Sets the inode number users see.
@@ -333,7 +335,8 @@ impl<T: FileSystem> Inode<T> {
     /// May sleep.
     pub fn invalidate_range(&self, start: u64, len: u64) {
         let first = start / crate::mem::pages::PAGE_SIZE as u64;
-        let last = start.saturating_add(len.saturating_sub(1)) / crate::mem::pages::PAGE_SIZE as u64;
+        let last =
+            start.saturating_add(len.saturating_sub(1)) / crate::mem::pages::PAGE_SIZE as u64;
         if len > 0 {
             // SAFETY: The mapping is valid as long as the inode.
             unsafe {
@@ -481,10 +484,7 @@ pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
 /// # Safety
 ///
 /// Called by `iget5_locked` with an inode of the file system and a pointer to a key.
-unsafe extern "C" fn test_key<T: FileSystem>(
-    inode: *mut bindings::inode,
-    key: *mut c_void,
-) -> i32 {
+unsafe extern "C" fn test_key<T: FileSystem>(inode: *mut bindings::inode, key: *mut c_void) -> i32 {
     // SAFETY: By the safety requirements.
     let (inode, key) = unsafe { (Inode::<T>::from_raw(inode), *key.cast::<u64>()) };
     (T::key(inode.data()) == key).into()

@@ -112,11 +112,7 @@ pub trait InodeOperations: FileSystem {
 
     /// Changes attributes. The caller holds the inode's lock. `file` is the open file through
     /// which the size changes.
-    fn setattr(
-        dentry: &Dentry<Self>,
-        attr: &NewAttributes,
-        file: Option<&Self::Handle>,
-    ) -> Result;
+    fn setattr(dentry: &Dentry<Self>, attr: &NewAttributes, file: Option<&Self::Handle>) -> Result;
 
     /// Whether the caller may do this.
     fn permission(inode: &Inode<Self>, map: IdMap<'_>, mask: AccessMask) -> Result;
@@ -273,11 +269,8 @@ unsafe extern "C" fn get_link<T: InodeOperations>(
     };
     // SAFETY: Copies the bytes and a NUL into memory that `done` frees.
     unsafe {
-        let text = bindings::kmemdup_nul(
-            target.as_ptr().cast(),
-            target.len(),
-            bindings::GFP_KERNEL,
-        );
+        let text =
+            bindings::kmemdup_nul(target.as_ptr().cast(), target.len(), bindings::GFP_KERNEL);
         if text.is_null() {
             return ENOMEM.to_ptr();
         }

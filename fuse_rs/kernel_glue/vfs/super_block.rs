@@ -81,7 +81,11 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Readahead of the mount in bytes.
     pub fn readahead_bytes(&self) -> usize {
         // SAFETY: A mounted super block has a backing device.
-        unsafe { (*(*self.as_ptr()).s_bdi).ra_pages.saturating_mul(crate::mem::pages::PAGE_SIZE) }
+        unsafe {
+            (*(*self.as_ptr()).s_bdi)
+                .ra_pages
+                .saturating_mul(crate::mem::pages::PAGE_SIZE)
+        }
     }
 
     /// Sets the readahead of the mount in bytes.
@@ -142,7 +146,8 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             (*sb).s_op = SuperTable::<T>::get();
             (*sb).s_maxbytes = bindings::FUSE_RS_MAX_LFS_FILESIZE as i64;
             (*sb).s_time_gran = 1;
-            (*sb).s_iflags |= (bindings::SB_I_NOIDMAP | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE) as usize;
+            (*sb).s_iflags |=
+                (bindings::SB_I_NOIDMAP | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE) as usize;
             if self.sb.is_from_user_namespace() {
                 (*sb).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize;
             }

@@ -2,6 +2,7 @@
 
 //! The headers of requests and replies.
 
+use super::cursor::Malformed;
 use super::wire_size;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -60,12 +61,12 @@ impl ServerErrno {
 
     /// Reads the error field of a reply.
     ///
-    /// `Ok(None)` is success; `Err(())` is a value no server may send.
-    pub fn parse(error: i32) -> Result<Option<Self>, ()> {
+    /// `Ok(None)` is success; an error is a value no server may send.
+    pub fn parse(error: i32) -> Result<Option<Self>, Malformed> {
         match error {
             0 => Ok(None),
             e if e < 0 && e > -Self::LIMIT => Ok(Some(Self(e.unsigned_abs() as u16))),
-            _ => Err(()),
+            _ => Err(Malformed),
         }
     }
 

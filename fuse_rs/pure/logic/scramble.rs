@@ -36,6 +36,9 @@ mod tests {
         let key = [0x0001_0203, 0x0405_0607, 0x0809_0a0b, 0x0c0d_0e0f];
         let plain = 0x4142_4344_u64 | 0x4546_4748_u64 << 32;
         let cipher = xtea(key, plain);
-        assert_eq!((cipher as u32, (cipher >> 32) as u32), (0x497d_f3d0, 0x7261_2cb5));
+        assert_eq!(
+            (cipher as u32, (cipher >> 32) as u32),
+            (0x497d_f3d0, 0x7261_2cb5)
+        );
     }
 }

@@ -119,7 +119,9 @@ impl Setattr {
         }
         match self.atime {
             Some(SetTime::Now) => {
-                valid = valid.with(SetattrValid::ATIME).with(SetattrValid::ATIME_NOW);
+                valid = valid
+                    .with(SetattrValid::ATIME)
+                    .with(SetattrValid::ATIME_NOW);
             }
             Some(SetTime::At(time)) => {
                 valid = valid.with(SetattrValid::ATIME);
@@ -129,7 +131,9 @@ impl Setattr {
         }
         match self.mtime {
             Some(SetTime::Now) => {
-                valid = valid.with(SetattrValid::MTIME).with(SetattrValid::MTIME_NOW);
+                valid = valid
+                    .with(SetattrValid::MTIME)
+                    .with(SetattrValid::MTIME_NOW);
             }
             Some(SetTime::At(time)) => {
                 valid = valid.with(SetattrValid::MTIME);

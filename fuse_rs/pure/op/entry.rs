@@ -307,10 +307,7 @@ mod tests {
             attr: Attr::default(),
             ..entry()
         };
-        assert_eq!(
-            lookup(&out),
-            Ok(LookupReply::Negative(Timeout::new(1, 0)))
-        );
+        assert_eq!(lookup(&out), Ok(LookupReply::Negative(Timeout::new(1, 0))));
     }
 
     #[test]

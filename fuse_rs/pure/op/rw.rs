@@ -153,15 +153,7 @@ mod tests {
             write_flags: WriteFlags::empty(),
             flags: 0,
         };
-        let reply = |size| {
-            op.parse(
-                WriteOut {
-                    size,
-                    padding: 0,
-                }
-                .as_bytes(),
-            )
-        };
+        let reply = |size| op.parse(WriteOut { size, padding: 0 }.as_bytes());
         assert_eq!(reply(10), Ok(10));
         assert_eq!(reply(0), Ok(0));
         assert!(reply(11).is_err());

@@ -166,7 +166,10 @@ fn send_forgets(
 ) -> Result<usize> {
     let unique = connection.message_unique();
     if nodes.len() == 1 {
-        let one = nodes.pop_front().and_then(|node| node.forget()).ok_or(EIO)?;
+        let one = nodes
+            .pop_front()
+            .and_then(|node| node.forget())
+            .ok_or(EIO)?;
         return send_part(to, |w| forget::write_forget(w, unique, one));
     }
     let count = u32::try_from(nodes.len()).map_err(|_| EIO)?;

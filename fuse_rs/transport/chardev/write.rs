@@ -32,7 +32,7 @@ impl ServerFile {
             // None is known yet; servers cope with ENOSYS.
             return Err(ENOSYS);
         }
-        let error = ServerErrno::parse(header.error).map_err(|()| EINVAL)?;
+        let error = ServerErrno::parse(header.error).map_err(|_| EINVAL)?;
         let body = total.saturating_sub(OUT_HEADER);
         if unique.is_interrupt() {
             return self

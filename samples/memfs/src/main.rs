@@ -95,7 +95,14 @@ impl Tree {
         names.get(name).copied().ok_or(Errno::ENOENT)
     }
 
-    fn make(&mut self, dir: INodeNo, name: &OsStr, node: Content, perm: u32, req: &Request) -> Result<FileAttr, Errno> {
+    fn make(
+        &mut self,
+        dir: INodeNo,
+        name: &OsStr,
+        node: Content,
+        perm: u32,
+        req: &Request,
+    ) -> Result<FileAttr, Errno> {
         if self.find(dir, name).is_ok() {
             return Err(Errno::EEXIST);
         }
@@ -147,19 +154,34 @@ impl MemFs {
 impl Filesystem for MemFs {
     fn lookup(&self, _: &Request, dir: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let mut tree = self.tree();
-        let found = tree.find(dir, name).and_then(|ino| Ok(tree.node(INodeNo(ino))?.attr));
+        let found = tree
+            .find(dir, name)
+            .and_then(|ino| Ok(tree.node(INodeNo(ino))?.attr));
         answer!(reply, found, |attr| reply.entry(&TTL, &attr, Generation(0)))
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        answer!(reply, self.tree().node(ino), |node| reply.attr(&TTL, &node.attr))
+        answer!(reply, self.tree().node(ino), |node| reply
+            .attr(&TTL, &node.attr))
     }
 
     fn setattr(
-        &self, _: &Request, ino: INodeNo, mode: Option<u32>, uid: Option<u32>, gid: Option<u32>,
-        size: Option<u64>, _: Option<TimeOrNow>, mtime: Option<TimeOrNow>, _: Option<SystemTime>,
-        _: Option<FileHandle>, _: Option<SystemTime>, _: Option<SystemTime>,
-        _: Option<SystemTime>, _: Option<BsdFileFlags>, reply: ReplyAttr,
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
     ) {
         let mut tree = self.tree();
         let changed = tree.node(ino).and_then(|node| {
@@ -180,16 +202,41 @@ impl Filesystem for MemFs {
         answer!(reply, changed, |attr| reply.attr(&TTL, &attr))
     }
 
-    fn mkdir(&self, req: &Request, dir: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+    fn mkdir(
+        &self,
+        req: &Request,
+        dir: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
         let content = Content::Directory(BTreeMap::new());
         let made = self.tree().make(dir, name, content, mode & !umask, req);
         answer!(reply, made, |attr| reply.entry(&TTL, &attr, Generation(0)))
     }
 
-    fn create(&self, req: &Request, dir: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, reply: ReplyCreate) {
-        let made = self.tree().make(dir, name, Content::File(Vec::new()), mode & !umask, req);
+    fn create(
+        &self,
+        req: &Request,
+        dir: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _: i32,
+        reply: ReplyCreate,
+    ) {
+        let made = self
+            .tree()
+            .make(dir, name, Content::File(Vec::new()), mode & !umask, req);
         answer!(reply, made, |attr| {
-            reply.created(&TTL, &attr, Generation(0), FileHandle(0), FopenFlags::empty())
+            reply.created(
+                &TTL,
+                &attr,
+                Generation(0),
+                FileHandle(0),
+                FopenFlags::empty(),
+            )
         })
     }
 
@@ -201,7 +248,16 @@ impl Filesystem for MemFs {
         answer!(reply, self.tree().remove(dir, name), |_done| reply.ok())
     }
 
-    fn rename(&self, _: &Request, dir: INodeNo, name: &OsStr, to: INodeNo, new: &OsStr, flags: RenameFlags, reply: ReplyEmpty) {
+    fn rename(
+        &self,
+        _: &Request,
+        dir: INodeNo,
+        name: &OsStr,
+        to: INodeNo,
+        new: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
         if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
@@ -217,7 +273,17 @@ impl Filesystem for MemFs {
         answer!(reply, moved, |_done| reply.ok())
     }
 
-    fn read(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, size: u32, _: OpenFlags, _: Option<LockOwner>, reply: ReplyData) {
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
         let mut tree = self.tree();
         answer!(reply, tree.node(ino).and_then(Node::data), |data| {
             let from = (offset as usize).min(data.len());
@@ -226,7 +292,18 @@ impl Filesystem for MemFs {
         })
     }
 
-    fn write(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, data: &[u8], _: WriteFlags, _: OpenFlags, _: Option<LockOwner>, reply: ReplyWrite) {
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
         let mut tree = self.tree();
         let written = tree.node(ino).and_then(|node| {
             let file = node.data()?;
@@ -241,14 +318,26 @@ impl Filesystem for MemFs {
         answer!(reply, written, |len| reply.written(len))
     }
 
-    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let mut tree = self.tree();
         let names: Vec<_> = match tree.node(ino).and_then(Node::names) {
-            Ok(names) => names.iter().map(|(name, ino)| (name.clone(), *ino)).collect(),
+            Ok(names) => names
+                .iter()
+                .map(|(name, ino)| (name.clone(), *ino))
+                .collect(),
             Err(error) => return reply.error(error),
         };
         for (i, (name, ino)) in names.into_iter().enumerate().skip(offset as usize) {
-            let Ok(node) = tree.node(INodeNo(ino)) else { continue };
+            let Ok(node) = tree.node(INodeNo(ino)) else {
+                continue;
+            };
             if reply.add(INodeNo(ino), (i + 1) as u64, node.attr.kind, &name) {
                 break;
             }
@@ -263,7 +352,10 @@ fn main() -> std::io::Result<()> {
         std::process::exit(2);
     };
     let root = Node::new(1, Content::Directory(BTreeMap::new()), 0o755, None);
-    let tree = Tree { nodes: HashMap::from([(1, root)]), next: 2 };
+    let tree = Tree {
+        nodes: HashMap::from([(1, root)]),
+        next: 2,
+    };
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("memfs".into())];
     fuser::mount(MemFs(Mutex::new(tree)), mountpoint, &config)

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Properties of the pure crate: it takes any bytes from a server without panicking, and what it
+//! lets through is what its types say.
+
+use fuse_pure::abi::attr::{Attr, AttrOut, Dirent, EntryOut};
+use fuse_pure::abi::cursor::{Name, Reader, Writer};
+use fuse_pure::abi::header::{InHeader, OutHeader, ServerErrno};
+use fuse_pure::abi::ids::{FileHandle, NodeId};
+use fuse_pure::abi::init::{InitFlags, InitOut};
+use fuse_pure::logic::background::Background;
+use fuse_pure::logic::dirents::{Entries, NAME_MAX};
+use fuse_pure::logic::forget_turn::{ForgetTurn, Turn, FORGETS, REQUESTS};
+use fuse_pure::logic::negotiate::{offered, Offer};
+use fuse_pure::op::attr::{Getattr, Setattr};
+use fuse_pure::op::create::Create;
+use fuse_pure::op::name::{Readlink, Rename2};
+use fuse_pure::op::rw::Read;
+use fuse_pure::op::{Lookup, LookupReply, Operation, Timeout};
+use proptest::prelude::*;
+use zerocopy::{FromBytes, IntoBytes};
+
+fn offer() -> impl Strategy<Value = Offer> {
+    (
+        any::<u32>(),
+        any::<u16>(),
+        any::<u16>(),
+        any::<u16>(),
+        any::<bool>(),
+        any::<u32>(),
+    )
+        .prop_map(|(readahead, pages, bg, congestion, privileged, max_read)| Offer {
+            max_readahead: readahead,
+            max_pages_limit: pages,
+            max_user_background: bg,
+            max_user_congestion: congestion,
+            privileged,
+            max_read,
+            page_size: 4096,
+        })
+}
+
+/// An INIT reply that gets past the version check as often as not.
+fn init_body() -> impl Strategy<Value = Vec<u8>> {
+    (prop::collection::vec(any::<u8>(), 0..100), any::<bool>(), 0u32..100).prop_map(
+        |(mut bytes, good, minor)| {
+            if good && bytes.len() >= 8 {
+                bytes[..4].copy_from_slice(&7u32.to_ne_bytes());
+                bytes[4..8].copy_from_slice(&minor.to_ne_bytes());
+            }
+            bytes
+        },
+    )
+}
+
+fn a_name() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(1u8..=255, 1..300)
+}
+
+/// A name as a well-behaved server lists it.
+fn a_listed_name() -> impl Strategy<Value = Vec<u8>> {
+    a_name().prop_map(|name| name.into_iter().map(|b| if b == b'/' { b'x' } else { b }).collect())
+}
+
+fn message<O: Operation>(op: &O) -> Vec<u8> {
+    let mut bytes = vec![0; op.body_len()];
+    let mut writer = Writer::new(&mut bytes);
+    op.fill(&mut writer).unwrap();
+    assert_eq!(writer.written(), op.body_len(), "a body has the length it says");
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn negotiation_stays_within_limits(offer in offer(), body in init_body()) {
+        if let Ok(terms) = offer.accept(&body) {
+            prop_assert!(terms.minor >= 12 && terms.minor <= 46);
+            prop_assert_eq!(terms.features.without(offered()), InitFlags::empty());
+            prop_assert!(terms.max_readahead <= offer.max_readahead);
+            prop_assert!(terms.max_write >= 4096);
+            prop_assert!(terms.max_pages >= 1);
+            prop_assert!(terms.max_pages <= offer.max_pages_limit.max(1));
+            prop_assert!(terms.max_write <= u32::from(terms.max_pages) * 4096);
+            prop_assert!(terms.max_read >= 4096 && terms.max_read <= u32::from(terms.max_pages) * 4096);
+            prop_assert!(terms.max_background >= 1);
+            prop_assert!(offer.privileged || terms.max_background <= offer.max_user_background.max(1));
+            prop_assert!((1..=1_000_000_000).contains(&terms.time_gran));
+        }
+    }
+
+    #[test]
+    fn short_init_reads_as_zeros(offer in offer(), mut out in prop::array::uniform32(any::<u8>())) {
+        out[..4].copy_from_slice(&7u32.to_ne_bytes());
+        out[4..8].copy_from_slice(&20u32.to_ne_bytes());
+        let mut padded = out[..24].to_vec();
+        padded.resize(64, 0);
+        prop_assert_eq!(offer.accept(&out[..24]), offer.accept(&padded));
+    }
+
+    #[test]
+    fn entries_hold_what_their_types_say(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let op = Lookup { name: Name::new(b"x").unwrap() };
+        if let Ok(LookupReply::Found(entry)) = op.parse(&bytes) {
+            prop_assert_eq!(bytes.len(), size_of::<EntryOut>());
+            prop_assert!(entry.node != NodeId::ROOT);
+            prop_assert!(entry.attr.size <= i64::MAX as u64);
+            prop_assert!(entry.attr.mtime.nsec < 1_000_000_000);
+            prop_assert_eq!(u32::from(entry.attr.mode()) & 0o170_000, entry.attr.kind.bits());
+        }
+    }
+
+    #[test]
+    fn plausible_entries(
+        nodeid in any::<u64>(), mode in any::<u32>(), size in any::<u64>(), nsec in any::<u32>(),
+    ) {
+        let out = EntryOut {
+            nodeid,
+            attr: Attr { mode, size, mtimensec: nsec, ..Attr::default() },
+            ..EntryOut::default()
+        };
+        let op = Lookup { name: Name::new(b"x").unwrap() };
+        let known_type = matches!((mode >> 12) & 15, 1 | 2 | 4 | 6 | 8 | 10 | 12);
+        let good = nodeid > 1 && known_type && size <= i64::MAX as u64;
+        match op.parse(out.as_bytes()) {
+            Ok(LookupReply::Found(entry)) => {
+                prop_assert!(good);
+                prop_assert_eq!(entry.attr.mtime.nsec, nsec.min(999_999_999));
+            }
+            Ok(LookupReply::Negative(_)) => prop_assert_eq!(nodeid, 0),
+            Err(_) => prop_assert!(!good && nodeid != 0),
+        }
+    }
+
+    #[test]
+    fn no_reply_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let name = Name::new(b"n").unwrap();
+        let _ = Getattr { fh: None }.parse(&bytes);
+        let _ = Setattr::default().parse(&bytes);
+        let _ = Create { name, flags: 0, mode: 0, umask: 0 }.parse(&bytes);
+        let _ = Readlink { max: 4095 }.parse(&bytes);
+        let _ = Reader::new(&bytes).take::<OutHeader>();
+        let _ = Reader::new(&bytes).take::<AttrOut>();
+        for entry in Entries::new(&bytes) {
+            let Ok(entry) = entry else { break };
+            prop_assert!(!entry.name.is_empty() && entry.name.len() <= NAME_MAX);
+            prop_assert!(!entry.name.contains(&0) && !entry.name.contains(&b'/'));
+        }
+    }
+
+    #[test]
+    fn listings_are_read_back(names in prop::collection::vec(a_listed_name(), 0..40), cut in any::<usize>()) {
+        let mut body = Vec::new();
+        let mut ends = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let head = Dirent { ino: i as u64, off: i as u64 + 1, namelen: name.len() as u32, kind: 8 };
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(name);
+            ends.push(body.len());
+            body.resize(body.len().next_multiple_of(8), 0);
+        }
+        let read: Vec<_> = Entries::new(&body).map(|e| e.unwrap().name.to_vec()).collect();
+        prop_assert_eq!(&read, &names);
+        // Cut anywhere, the whole entries before the cut are there and nothing else.
+        let cut = cut % (body.len() + 1);
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        let read = Entries::new(&body[..cut]).filter(|e| e.is_ok()).count();
+        prop_assert_eq!(read, whole);
+    }
+
+    #[test]
+    fn error_fields(error in any::<i32>()) {
+        let parsed = ServerErrno::parse(error);
+        prop_assert_eq!(parsed.is_ok(), (-511..=0).contains(&error));
+        if let Ok(Some(errno)) = parsed {
+            prop_assert_eq!(errno.get(), -error);
+        }
+    }
+
+    #[test]
+    fn names_travel(old in a_name(), new in a_name(), flags in any::<u32>()) {
+        let op = Rename2 {
+            new_dir: NodeId::ROOT,
+            flags,
+            old: Name::new(&old).unwrap(),
+            new: Name::new(&new).unwrap(),
+        };
+        let bytes = message(&op);
+        let mut reader = Reader::new(&bytes);
+        prop_assert_eq!(reader.take::<u64>().unwrap(), 1);
+        prop_assert_eq!(reader.take::<u32>().unwrap(), flags);
+        reader.bytes(4).unwrap();
+        prop_assert_eq!(reader.bytes(old.len() + 1).unwrap().strip_suffix(&[0]).unwrap(), &old[..]);
+        prop_assert_eq!(reader.bytes(new.len() + 1).unwrap().strip_suffix(&[0]).unwrap(), &new[..]);
+        prop_assert!(reader.finish().is_ok());
+    }
+
+    #[test]
+    fn a_writer_never_overruns(room in 0usize..64, name in a_name()) {
+        let mut bytes = vec![0xaa; room + 8];
+        let (buffer, guard) = bytes.split_at_mut(room);
+        let fits = name.len() < room;
+        let mut writer = Writer::new(buffer);
+        prop_assert_eq!(writer.name(Name::new(&name).unwrap()).is_ok(), fits);
+        prop_assert!(guard.iter().all(|b| *b == 0xaa));
+    }
+
+    #[test]
+    fn reads_are_bounded_by_what_was_asked(size in any::<u32>(), len in any::<usize>()) {
+        let op = Read { fh: FileHandle(0), offset: 0, size, flags: 0 };
+        prop_assert_eq!(op.shape().allows(len), len <= size as usize);
+        prop_assert_eq!(message(&op).len(), 40);
+    }
+
+    #[test]
+    fn background_never_exceeds(max in any::<u16>(), steps in prop::collection::vec(any::<bool>(), 0..200)) {
+        let mut background = Background::new(1);
+        background.set_max(max);
+        let mut model = 0u32;
+        for start in steps {
+            if start {
+                let may = model < u32::from(max).max(1);
+                prop_assert_eq!(background.try_start(), may);
+                model += u32::from(may);
+            } else {
+                background.finish();
+                model = model.saturating_sub(1);
+            }
+            prop_assert_eq!(background.active(), model);
+        }
+    }
+
+    #[test]
+    fn nobody_starves(events in prop::collection::vec((any::<bool>(), any::<bool>()), 0..300)) {
+        let mut turn = ForgetTurn::new();
+        let (mut requests, mut forgets) = (0, 0);
+        for (has_requests, has_forgets) in events {
+            match turn.next(has_requests, has_forgets) {
+                None => prop_assert!(!has_requests && !has_forgets),
+                Some(Turn::Request) => {
+                    prop_assert!(has_requests);
+                    (requests, forgets) = (if has_forgets { requests + 1 } else { 0 }, 0);
+                    prop_assert!(requests <= REQUESTS);
+                }
+                Some(Turn::Forgets) => {
+                    prop_assert!(has_forgets);
+                    (requests, forgets) = (0, if has_requests { forgets + 1 } else { 0 });
+                    prop_assert!(forgets <= FORGETS);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn deadlines_do_not_wrap(secs in any::<u64>(), nsec in any::<u32>(), now in any::<u64>()) {
+        let deadline = Timeout::new(secs, nsec).deadline(now);
+        prop_assert!(deadline >= now || (secs == 0 && nsec == 0));
+    }
+}
+
+#[test]
+fn layouts_are_those_of_the_protocol() {
+    assert_eq!(InHeader::default().as_bytes().len(), 40);
+    assert_eq!(InitOut::read_from_bytes(&[0; 64]).unwrap().max_write, 0);
+}

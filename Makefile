@@ -4,6 +4,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
+# A word for the shell, whatever is in it.
+quote = '$(subst ','\'',$(1))'
 HOST_TARGET := $(CURDIR)/build/host-tests
 
 .PHONY: all check-kdir install demo test vm bench rustdoc clippy fmt fmt-check check host-test \
@@ -48,9 +50,11 @@ samples:
 # A shell, or one command: make vm CMD='…'
 CMD ?= bash -i
 vm: module
-	$(LAB) vm '$(subst ','\'',$(CMD))'
+	$(LAB) vm $(call quote,$(value CMD))
 
 bench: module
+	$(LAB) enter make -s -C tools/bench
+	$(LAB) enter make -s -C tools/beside
 	$(LAB) vm --beside --icount bash tools/bench/guest.sh
 
 host-test:

@@ -52,7 +52,7 @@ features! {
     DONT_MASK: Offered;
     SPLICE_WRITE: Offered;
     SPLICE_MOVE: Not("spliced pages are copied");
-    SPLICE_READ: Offered;
+    SPLICE_READ: Not("splice(2) from the device works, but read(2) is cheaper: both copy");
     FLOCK_LOCKS: Not("remote locks are not implemented yet");
     HAS_IOCTL_DIR: Not("ioctl is not implemented yet");
     AUTO_INVAL_DATA: Offered;

@@ -9,6 +9,8 @@ use crate::sync::wait::WaitQueue;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use fasync::FasyncList;
+use crate::uio::MessageSink;
+use crate::uio::PipeSink;
 use kernel::error::to_result;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
@@ -60,7 +62,7 @@ pub trait Device: Sized + Send + Sync + 'static {
     fn release(this: Arc<Self>);
 
     /// Reads one message.
-    fn read(this: ArcBorrow<'_, Self>, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize>;
+    fn read(this: ArcBorrow<'_, Self>, to: &mut dyn MessageSink, nonblock: bool) -> Result<usize>;
 
     /// Writes one message.
     fn write(this: ArcBorrow<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
@@ -179,7 +181,7 @@ impl<D: Device> Table<D> {
         release: Some(release::<D>),
         read_iter: Some(read_iter::<D>),
         write_iter: Some(write_iter::<D>),
-        splice_read: Some(bindings::copy_splice_read),
+        splice_read: Some(splice_read::<D>),
         splice_write: Some(bindings::iter_file_splice_write),
         poll: Some(poll::<D>),
         fasync: Some(fasync_op::<D>),
@@ -237,6 +239,30 @@ unsafe extern "C" fn read_iter<D: Device>(
             let file = (*kiocb).ki_filp;
             let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0;
             Ok(D::read(state::<D>(file), IovIterDest::from_raw(to), nonblock)? as isize)
+        }
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device and a locked pipe.
+unsafe extern "C" fn splice_read<D: Device>(
+    file: *mut bindings::file,
+    _position: *mut i64,
+    pipe: *mut bindings::pipe_inode_info,
+    len: usize,
+    flags: u32,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements; what is collected fits the room there was.
+        unsafe {
+            let pipe = NonNull::new(pipe).ok_or(EINVAL)?;
+            let room = bindings::fuse_rs_helper_pipe_room(pipe.as_ptr());
+            let mut sink = PipeSink::new(len.min(room));
+            let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0
+                || flags & bindings::FUSE_RS_SPLICE_F_NONBLOCK as u32 != 0;
+            D::read(state::<D>(file), &mut sink, nonblock)?;
+            Ok(sink.deliver(pipe)? as isize)
         }
     })
 }

@@ -15,6 +15,7 @@ use kernel_glue::dev::Device;
 use kernel_glue::dev::IoctlArgument;
 use kernel_glue::dev::PollRequest;
 use kernel_glue::dev::Readiness;
+use kernel_glue::uio::MessageSink;
 
 /// Minor number of /dev/fuse.
 pub(crate) const MINOR: u8 = 229;
@@ -86,7 +87,7 @@ impl Device for ServerFile {
         }
     }
 
-    fn read(this: ArcBorrow<'_, Self>, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize> {
+    fn read(this: ArcBorrow<'_, Self>, to: &mut dyn MessageSink, nonblock: bool) -> Result<usize> {
         this.read_message(to, nonblock)
     }
 

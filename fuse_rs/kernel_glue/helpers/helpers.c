@@ -274,3 +274,15 @@ bool fuse_rs_helper_current_was_killed(void)
 {
 	return (current->flags & PF_EXITING) && (current->signal->group_exit_code & 0x7f);
 }
+
+size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe)
+{
+	return (pipe->max_usage - pipe_occupancy(pipe->head, pipe->tail)) * PAGE_SIZE;
+}
+
+ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *address,
+					unsigned int len)
+{
+	return add_to_pipe(pipe, &(struct pipe_buffer){ .page = virt_to_page(address), .len = len,
+							 .ops = &nosteal_pipe_buf_ops });
+}

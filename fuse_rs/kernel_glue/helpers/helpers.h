@@ -12,7 +12,9 @@
 #include <linux/backing-dev.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
+#include <linux/splice.h>
 #include <linux/uio.h>
 
 enum fuse_rs_const : u64 {
@@ -37,6 +39,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT,
 	FUSE_RS_PURPOSE_RECONFIGURE = FS_CONTEXT_FOR_RECONFIGURE,
 	FUSE_RS_STATX_BASIC_STATS = STATX_BASIC_STATS,
+	FUSE_RS_SPLICE_F_NONBLOCK = SPLICE_F_NONBLOCK,
 	FUSE_RS_IOCB_DIRECT	= IOCB_DIRECT,
 	FUSE_RS_IOCB_APPEND	= IOCB_APPEND,
 };
@@ -95,6 +98,11 @@ struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
+
+/* pipes */
+size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe);
+ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *address,
+					unsigned int len);
 
 /* files */
 void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,

@@ -5,7 +5,7 @@
 use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use core::ptr::NonNull;
-use kernel::iov::IovIterDest;
+use crate::uio::MessageSink;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
@@ -13,10 +13,10 @@ use kernel::prelude::*;
 pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// One page.
-struct OwnedPage(NonNull<u8>);
+pub(crate) struct OwnedPage(NonNull<u8>);
 
 impl OwnedPage {
-    fn zeroed() -> Result<Self> {
+    pub(crate) fn zeroed() -> Result<Self> {
         // SAFETY: May sleep, which all callers may.
         let address = unsafe {
             bindings::get_free_pages_noprof(bindings::GFP_KERNEL | bindings::__GFP_ZERO, 0)
@@ -30,9 +30,16 @@ impl OwnedPage {
         unsafe { core::slice::from_raw_parts(self.0.as_ptr(), PAGE_SIZE) }
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: The page is ours alone and was zeroed when allocated.
         unsafe { core::slice::from_raw_parts_mut(self.0.as_ptr(), PAGE_SIZE) }
+    }
+}
+
+impl OwnedPage {
+    /// Gives the page away, with the reference the value had.
+    pub(crate) fn into_address(self) -> *mut u8 {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 }
 
@@ -103,17 +110,15 @@ impl PageData {
     ///
     /// # Errors
     ///
-    /// `EFAULT` when `dest` cannot take all of it.
-    pub fn copy_to(&self, dest: &mut IovIterDest<'_>) -> Result {
+    /// As [`MessageSink::put`].
+    pub fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
         let mut left = self.len;
         for page in &self.pages {
             let part = left.min(PAGE_SIZE);
             let Some(bytes) = page.bytes().get(..part) else {
                 break;
             };
-            if dest.copy_to_iter(bytes) != part {
-                return Err(EFAULT);
-            }
+            dest.put(bytes)?;
             left -= part;
         }
         Ok(())

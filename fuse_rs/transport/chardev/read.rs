@@ -17,6 +17,7 @@ use fuse_pure::abi::ids::Unique;
 use fuse_pure::abi::open::WriteIn;
 use fuse_pure::op::forget;
 use kernel_glue::list::Queue;
+use kernel_glue::uio::MessageSink;
 
 /// The smallest buffer a server may read with.
 const MIN_READ_BUFFER: usize = 8192;
@@ -34,7 +35,7 @@ impl ServerFile {
     ///
     /// `EPERM` before the file serves a connection, `ENODEV` or `ECONNABORTED` after its end,
     /// `EINVAL` for a buffer that is too small for any server, `EAGAIN`, `ERESTARTSYS`, `EFAULT`.
-    pub(super) fn read_message(&self, to: &mut IovIterDest<'_>, nonblock: bool) -> Result<usize> {
+    pub(super) fn read_message(&self, to: &mut dyn MessageSink, nonblock: bool) -> Result<usize> {
         let connection = self.connection()?;
         let max_write = connection
             .terms()
@@ -42,14 +43,14 @@ impl ServerFile {
         let needed = IN_HEADER
             .saturating_add(core::mem::size_of::<WriteIn>())
             .saturating_add(max_write);
-        if to.len() < needed.max(MIN_READ_BUFFER) {
+        if to.room() < needed.max(MIN_READ_BUFFER) {
             return Err(EINVAL);
         }
         let batches = connection
             .terms()
             .is_some_and(|terms| terms.minor >= forget::BATCH_FORGET_MINOR);
         let max_forgets = if batches {
-            (to.len().saturating_sub(forget::BATCH_FORGET_HEAD) / forget::BATCH_FORGET_ENTRY)
+            (to.room().saturating_sub(forget::BATCH_FORGET_HEAD) / forget::BATCH_FORGET_ENTRY)
                 .min(MAX_BATCH)
         } else {
             1
@@ -71,11 +72,11 @@ impl ServerFile {
     fn send_request(
         &self,
         connection: &Arc<Connection>,
-        to: &mut IovIterDest<'_>,
+        to: &mut dyn MessageSink,
         request: Arc<Request>,
     ) -> Result<Option<usize>> {
         let len = request.message_len();
-        if len > to.len() {
+        if len > to.room() {
             let error = if request.opcode == Opcode::Setxattr {
                 E2BIG
             } else {
@@ -104,10 +105,8 @@ impl ServerFile {
     }
 }
 
-fn copy_request(request: &Request, to: &mut IovIterDest<'_>) -> Result {
-    if to.copy_to_iter(&request.message) != request.message.len() {
-        return Err(EFAULT);
-    }
+fn copy_request(request: &Request, to: &mut dyn MessageSink) -> Result {
+    to.put(&request.message)?;
     match &request.data {
         Some(data) => data.copy_to(to),
         None => Ok(()),
@@ -140,7 +139,7 @@ fn next(connection: &Arc<Connection>, max_forgets: usize, nonblock: bool) -> Res
 
 /// Puts a part of a message together and copies it.
 fn send_part(
-    to: &mut IovIterDest<'_>,
+    to: &mut dyn MessageSink,
     fill: impl FnOnce(&mut Writer<'_>) -> Result<(), Overflow>,
 ) -> Result<usize> {
     let mut part = [0u8; PART];
@@ -148,20 +147,17 @@ fn send_part(
     fill(&mut writer).map_err(|_| EIO)?;
     let len = writer.written();
     let bytes = part.get(..len).ok_or(EIO)?;
-    if to.copy_to_iter(bytes) == len {
-        Ok(len)
-    } else {
-        Err(EFAULT)
-    }
+    to.put(bytes)?;
+    Ok(len)
 }
 
-fn send_interrupt(to: &mut IovIterDest<'_>, request: Unique) -> Result<usize> {
+fn send_interrupt(to: &mut dyn MessageSink, request: Unique) -> Result<usize> {
     send_part(to, |w| forget::write_interrupt(w, request))
 }
 
 fn send_forgets(
     connection: &Connection,
-    to: &mut IovIterDest<'_>,
+    to: &mut dyn MessageSink,
     mut nodes: Queue<ForgetNode>,
 ) -> Result<usize> {
     let unique = connection.message_unique();

@@ -6,11 +6,11 @@ pub mod fasync;
 
 use crate::bindings;
 use crate::sync::wait::WaitQueue;
+use crate::uio::MessageSink;
+use crate::uio::PipeSink;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use fasync::FasyncList;
-use crate::uio::MessageSink;
-use crate::uio::PipeSink;
 use kernel::error::to_result;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
@@ -251,7 +251,7 @@ unsafe extern "C" fn splice_read<D: Device>(
     _position: *mut i64,
     pipe: *mut bindings::pipe_inode_info,
     len: usize,
-    flags: u32,
+    _flags: u32,
 ) -> isize {
     c_result!({
         // SAFETY: By the safety requirements; what is collected fits the room there was.
@@ -259,8 +259,9 @@ unsafe extern "C" fn splice_read<D: Device>(
             let pipe = NonNull::new(pipe).ok_or(EINVAL)?;
             let room = bindings::fuse_rs_helper_pipe_room(pipe.as_ptr());
             let mut sink = PipeSink::new(len.min(room));
-            let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0
-                || flags & bindings::FUSE_RS_SPLICE_F_NONBLOCK as u32 != 0;
+            // Only the device's own O_NONBLOCK counts. A pipe with O_NONBLOCK sets
+            // SPLICE_F_NONBLOCK here, and libfuse, whose pipes are so, expects to wait.
+            let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0;
             D::read(state::<D>(file), &mut sink, nonblock)?;
             Ok(sink.deliver(pipe)? as isize)
         }

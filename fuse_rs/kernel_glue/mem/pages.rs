@@ -4,8 +4,8 @@
 
 use crate::bindings;
 use crate::mm::folio::LockedFolio;
-use core::ptr::NonNull;
 use crate::uio::MessageSink;
+use core::ptr::NonNull;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 

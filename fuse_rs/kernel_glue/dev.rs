@@ -260,7 +260,7 @@ unsafe extern "C" fn splice_read<D: Device>(
             let room = bindings::fuse_rs_helper_pipe_room(pipe.as_ptr());
             let mut sink = PipeSink::new(len.min(room));
             // Only the device's own O_NONBLOCK counts. A pipe with O_NONBLOCK sets
-            // SPLICE_F_NONBLOCK here, and libfuse, whose pipes are so, expects to wait.
+            // SPLICE_F_NONBLOCK here, and readers with such pipes expect to wait.
             let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0;
             D::read(state::<D>(file), &mut sink, nonblock)?;
             Ok(sink.deliver(pipe)? as isize)

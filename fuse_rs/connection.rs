@@ -75,6 +75,7 @@ pub(crate) struct Connection {
     missing: Atomic<u64>,
     owner_key: [u32; 4],
     devices: Atomic<u32>,
+    waiting: Atomic<u64>,
     /// Identities in requests are those of this namespace.
     pub(crate) user_ns: UserNamespace,
     process_ns: ProcessNamespace,
@@ -107,6 +108,7 @@ impl Connection {
                     random_u64() as u32,
                 ],
                 devices: Atomic::new(0),
+                waiting: Atomic::new(0),
                 user_ns,
                 process_ns,
             }),
@@ -197,6 +199,11 @@ impl Connection {
     /// The version of attributes that are newer than any requested before.
     pub(crate) fn next_attr_version(&self) -> AttrVersion {
         AttrVersion(self.attr_version.fetch_add(1, Relaxed).wrapping_add(1))
+    }
+
+    /// Requests that are on their way or with the server.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
     }
 
     /// Another device file serves the connection; returns its number.

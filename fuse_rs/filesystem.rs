@@ -13,6 +13,7 @@ pub(crate) mod permission;
 pub(crate) mod readdir;
 pub(crate) mod super_block;
 
+use crate::control::Control;
 use crate::prelude::*;
 use kernel_glue::vfs::inode::InodeCache;
 use kernel_glue::vfs::FileSystem;
@@ -33,6 +34,7 @@ pub(crate) type SuperBlock = kernel_glue::vfs::super_block::SuperBlock<Fuse>;
 pub(crate) type OpenFile<'a> = kernel_glue::vfs::file::OpenFileRef<'a, Fuse>;
 
 impl FileSystem for Fuse {
+    type Shared = Control;
     type Config = options::Config;
     type Super = mount::Mount;
     type Inode = inode::InodeData;

@@ -8,6 +8,7 @@
 //! `kernel_glue`, the protocol from the crate `fuse_pure`.
 
 mod connection;
+mod control;
 mod filesystem;
 mod page_cache;
 mod registration;
@@ -32,6 +33,7 @@ mod prelude {
     pub(crate) use kernel_glue::warn_ratelimited;
 }
 
+use control::UserLimits;
 use kernel::prelude::*;
 use registration::Registrations;
 
@@ -46,6 +48,14 @@ module! {
         names: u32 {
             default: 0,
             description: "Names to register: 0 fuse if free, else fuse_rs; 1 fuse; 2 fuse_rs",
+        },
+        max_user_bgreq: u32 {
+            default: 0,
+            description: "Most background requests for a server without privileges; 0 by memory",
+        },
+        max_user_congthresh: u32 {
+            default: 0,
+            description: "Most congestion threshold for a server without privileges; 0 by memory",
         },
         fail_registration: u32 {
             default: 0,
@@ -66,6 +76,10 @@ impl kernel::Module for FuseRs {
                 module,
                 *module_parameters::names.value_ref(),
                 *module_parameters::fail_registration.value_ref(),
+                UserLimits::new(
+                    *module_parameters::max_user_bgreq.value_ref(),
+                    *module_parameters::max_user_congthresh.value_ref(),
+                ),
             )?,
         })
     }

@@ -2,6 +2,8 @@
 
 //! What the module registers with the kernel.
 
+use crate::control::Control;
+use crate::control::UserLimits;
 use crate::filesystem::Fuse;
 use crate::filesystem::INODES;
 use crate::prelude::*;
@@ -10,11 +12,14 @@ use crate::transport::chardev::ServerFile;
 use kernel_glue::dev::Registration;
 use kernel_glue::vfs::fs_type::FsType;
 use kernel_glue::vfs::inode::InodeCacheOwner;
+use kernel_glue::vfs::sysfs::MountPoint;
+use kernel_glue::vfs::value_tree::ValueTreeType;
 
 /// A set of names.
 struct Names {
     fuse: &'static CStr,
     fuseblk: &'static CStr,
+    fusectl: &'static CStr,
     device: &'static CStr,
     minor: Option<u8>,
 }
@@ -23,6 +28,7 @@ struct Names {
 const REAL: Names = Names {
     fuse: c"fuse",
     fuseblk: c"fuseblk",
+    fusectl: c"fusectl",
     device: c"fuse",
     minor: Some(chardev::MINOR),
 };
@@ -31,6 +37,7 @@ const REAL: Names = Names {
 const OWN: Names = Names {
     fuse: c"fuse_rs",
     fuseblk: c"fuseblk_rs",
+    fusectl: c"fusectl_rs",
     device: c"fuse_rs",
     minor: None,
 };
@@ -38,6 +45,8 @@ const OWN: Names = Names {
 /// Everything that is registered. Dropped in this order: first what lets new users in.
 pub(crate) struct Registrations {
     _device: Pin<KBox<Registration<ServerFile>>>,
+    _sysfs: MountPoint,
+    _fusectl: Pin<KBox<ValueTreeType<Control>>>,
     _fuseblk: Pin<KBox<FsType<Fuse, true>>>,
     _fuse: Pin<KBox<FsType<Fuse, false>>>,
     _inodes: InodeCacheOwner<Fuse>,
@@ -63,26 +72,50 @@ impl Steps {
 
 impl Registrations {
     /// Registers everything, or nothing. `choice` and `fail_at` are the module's parameters.
-    pub(crate) fn new(module: &'static ThisModule, choice: u32, fail_at: u32) -> Result<Self> {
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        choice: u32,
+        fail_at: u32,
+        limits: UserLimits,
+    ) -> Result<Self> {
         match choice {
-            0 => match Self::with(&REAL, module, fail_at) {
-                Err(EBUSY) => Self::with(&OWN, module, fail_at),
+            0 => match Self::with(&REAL, module, fail_at, limits) {
+                Err(EBUSY) => Self::with(&OWN, module, fail_at, limits),
                 other => other,
             },
-            1 => Self::with(&REAL, module, fail_at),
-            2 => Self::with(&OWN, module, fail_at),
+            1 => Self::with(&REAL, module, fail_at, limits),
+            2 => Self::with(&OWN, module, fail_at, limits),
             _ => Err(EINVAL),
         }
     }
 
-    fn with(names: &Names, module: &'static ThisModule, fail_at: u32) -> Result<Self> {
+    fn with(
+        names: &Names,
+        module: &'static ThisModule,
+        fail_at: u32,
+        limits: UserLimits,
+    ) -> Result<Self> {
+        let control = Control::new(limits)?;
         let mut steps = Steps { left: fail_at };
         steps.next()?;
         let inodes = INODES.create(c"fuse_rs_inode")?;
         steps.next()?;
-        let fuse = KBox::pin_init(FsType::register(names.fuse, module), GFP_KERNEL)?;
+        let fuse = KBox::pin_init(
+            FsType::register(names.fuse, module, control.clone()),
+            GFP_KERNEL,
+        )?;
         steps.next()?;
-        let fuseblk = KBox::pin_init(FsType::register(names.fuseblk, module), GFP_KERNEL)?;
+        let fuseblk = KBox::pin_init(
+            FsType::register(names.fuseblk, module, control.clone()),
+            GFP_KERNEL,
+        )?;
+        steps.next()?;
+        let fusectl = KBox::pin_init(
+            ValueTreeType::register(names.fusectl, module, control),
+            GFP_KERNEL,
+        )?;
+        steps.next()?;
+        let sysfs = MountPoint::new(names.fuse, c"connections")?;
         steps.next()?;
         let device = KBox::pin_init(
             Registration::register(names.device, names.minor),
@@ -96,6 +129,8 @@ impl Registrations {
         );
         Ok(Self {
             _device: device,
+            _sysfs: sysfs,
+            _fusectl: fusectl,
             _fuseblk: fuseblk,
             _fuse: fuse,
             _inodes: inodes,

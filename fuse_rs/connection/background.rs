@@ -6,6 +6,7 @@ use super::request::Request;
 use super::Connection;
 use crate::prelude::*;
 use fuse_pure::logic::background::Background;
+use fuse_pure::logic::negotiate::DEFAULT_CONGESTION_THRESHOLD;
 use fuse_pure::logic::negotiate::DEFAULT_MAX_BACKGROUND;
 use kernel_glue::list::Queue;
 
@@ -18,13 +19,15 @@ pub(crate) struct BackgroundQueue {
 impl BackgroundQueue {
     pub(super) fn new() -> Self {
         Self {
-            limit: Background::new(DEFAULT_MAX_BACKGROUND),
+            limit: Background::new(DEFAULT_MAX_BACKGROUND, DEFAULT_CONGESTION_THRESHOLD),
             waiting: Queue::new(),
         }
     }
 
-    pub(super) fn set_max(&mut self, max: u16) {
+    /// Takes the limits agreed upon.
+    pub(super) fn set_limits(&mut self, max: u16, congested: u16) {
         self.limit.set_max(max);
+        self.limit.set_congestion_threshold(congested);
     }
 
     /// Takes a request that waits, whether there is a place for it or not.
@@ -34,6 +37,35 @@ impl BackgroundQueue {
 }
 
 impl Connection {
+    /// Most background requests that the server has at a time.
+    pub(crate) fn max_background(&self) -> u32 {
+        self.background.lock().limit.max()
+    }
+
+    /// Changes [`Connection::max_background`].
+    pub(crate) fn set_max_background(self: &Arc<Self>, max: u16) {
+        self.background.lock().limit.set_max(max);
+        self.start_background();
+    }
+
+    /// Background requests from which on the server counts as congested.
+    pub(crate) fn congestion_threshold(&self) -> u32 {
+        self.background.lock().limit.congestion_threshold()
+    }
+
+    /// Changes [`Connection::congestion_threshold`].
+    pub(crate) fn set_congestion_threshold(&self, requests: u16) {
+        self.background
+            .lock()
+            .limit
+            .set_congestion_threshold(requests);
+    }
+
+    /// Whether the server has so much to do that nothing should be added that nobody waits for.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.background.lock().limit.is_congested()
+    }
+
     /// Puts a background request on its way, or lets it wait.
     pub(super) fn enqueue_background(self: &Arc<Self>, request: Arc<Request>) {
         if self.has_ended() {

@@ -115,6 +115,13 @@ impl Connection {
         Ok(message)
     }
 
+    /// A request that is to be passed to [`Connection::finish`] in any case.
+    fn new_request(&self, parts: Parts) -> Result<Arc<Request>> {
+        let request = Request::new(parts)?;
+        self.waiting.fetch_add(1, Relaxed);
+        Ok(request)
+    }
+
     /// Makes a request and waits for the answer.
     fn call_raw<O: Operation>(
         self: &Arc<Self>,
@@ -135,7 +142,7 @@ impl Connection {
             envelope,
             data.as_ref().map_or(0, |data| data.len()),
         )?;
-        let request = Request::new(Parts {
+        let request = self.new_request(Parts {
             unique,
             opcode: O::OPCODE,
             shape,
@@ -167,14 +174,16 @@ impl Connection {
     }
 
     fn wait_for(self: &Arc<Self>, request: &Arc<Request>) -> Result<(Result<Reply>, GiveBack)> {
-        self.enqueue(request.clone())?;
+        if let Err(error) = self.enqueue(request.clone()) {
+            self.finish(request, Err(error));
+        }
         if request.wait(Signals::Interruptible).is_err() {
             if !self.lacks(Opcode::Interrupt) && request.set_interrupted() {
                 self.queue_interrupt(request);
             }
             if request.wait(Signals::Killable).is_err() {
                 if self.take_back(request) {
-                    return Err(EINTR);
+                    self.finish(request, Err(EINTR));
                 }
                 if let Some(answer) = request.abandon() {
                     return Ok(answer);
@@ -284,7 +293,7 @@ impl Connection {
         )?;
         // The handshake must not wait for its own end.
         let is_init = O::OPCODE == Opcode::Init;
-        let request = Request::new(Parts {
+        let request = self.new_request(Parts {
             unique,
             opcode: O::OPCODE,
             shape,
@@ -311,7 +320,11 @@ impl Connection {
     /// A request has its answer, or will never have one.
     pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
         self.drop_interrupt(request);
-        match request.set_answer(answer) {
+        let finish = request.set_answer(answer);
+        if !matches!(finish, Finish::Late) {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        match finish {
             Finish::Woken | Finish::Late => {}
             Finish::Run(mut completion, answer) => {
                 completion.complete(self, answer);

@@ -49,7 +49,10 @@ impl Completion for InitDone {
     fn complete(&mut self, connection: &Arc<Connection>, answer: Result<Reply>) {
         match self.judge(answer) {
             Ok(terms) => {
-                connection.background.lock().set_max(terms.max_background);
+                connection
+                    .background
+                    .lock()
+                    .set_limits(terms.max_background, terms.congestion_threshold);
                 connection.set_terms(terms);
                 connection.start_background();
             }

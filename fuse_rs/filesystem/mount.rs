@@ -9,8 +9,11 @@ use super::options::MountOptions;
 use super::Fuse;
 use crate::connection::Connection;
 use crate::connection::End;
+use crate::control::Control;
+use crate::control::Listing;
 use crate::prelude::*;
 use fuse_pure::logic::negotiate::Offer;
+use kernel::sync::SetOnce;
 use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::vfs::caller;
 use kernel_glue::vfs::context::MountLog;
@@ -25,8 +28,6 @@ use kernel_glue::vfs::super_block::SuperSettings;
 pub(crate) const MAGIC: u64 = 0x6573_5546;
 /// Most pages per request for a server (`fs.fuse.max_pages_limit`'s default).
 const MAX_PAGES_LIMIT: u16 = 256;
-/// Most background requests for a server without privileges.
-const MAX_USER_BACKGROUND: u16 = 1024;
 
 /// Data of a super block.
 pub(crate) struct Mount {
@@ -34,6 +35,8 @@ pub(crate) struct Mount {
     pub(crate) connection: Arc<Connection>,
     /// The options.
     pub(crate) options: MountOptions,
+    /// Shows the connection in the control file system.
+    listing: SetOnce<Listing>,
 }
 
 impl Mount {
@@ -55,8 +58,8 @@ impl MountOperations for Fuse {
     const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const SPECS: &'static SpecTable = &options::SPECS;
 
-    fn new_config(block: bool) -> Result<KBox<Config>> {
-        Ok(KBox::new(Config::new(block), GFP_KERNEL)?)
+    fn new_config(block: bool, control: Arc<Control>) -> Result<KBox<Config>> {
+        Ok(KBox::new(Config::new(block, control), GFP_KERNEL)?)
     }
 
     fn set_option(
@@ -66,6 +69,20 @@ impl MountOperations for Fuse {
         log: &MountLog<'_>,
     ) -> Result {
         options::set(config, index, value, log)
+    }
+
+    fn wants_existing(config: &Config) -> bool {
+        config
+            .server
+            .as_ref()
+            .is_some_and(|server| server.is_attached())
+    }
+
+    fn is_wanted(config: &Config, data: &Mount) -> bool {
+        config
+            .server
+            .as_ref()
+            .is_some_and(|server| server.serves(&data.connection))
     }
 
     fn new_super(config: &mut Config, log: &MountLog<'_>) -> Result<KBox<Mount>> {
@@ -82,6 +99,7 @@ impl MountOperations for Fuse {
         let mount = Mount {
             options: MountOptions::from_config(config, log)?,
             connection: Connection::new(log.user_namespace()?)?,
+            listing: SetOnce::new(),
         };
         Ok(KBox::new(mount, GFP_KERNEL)?)
     }
@@ -103,11 +121,18 @@ impl MountOperations for Fuse {
         sb.set_root(inode::make_root(super_block, root_mode)?)?;
         let mount = super_block.data();
         server.attach(&mount.connection)?;
+        let listing = config.control.list(
+            super_block.device_number(),
+            (mount.options.user_id, mount.options.group_id),
+            &mount.connection,
+        )?;
+        mount.listing.populate(listing);
+        let limits = config.control.limits();
         let offer = Offer {
             max_readahead: u32::try_from(super_block.readahead_bytes()).unwrap_or(u32::MAX),
             max_pages_limit: MAX_PAGES_LIMIT,
-            max_user_background: MAX_USER_BACKGROUND,
-            max_user_congestion: MAX_USER_BACKGROUND,
+            max_user_background: limits.max_background,
+            max_user_congestion: limits.congestion_threshold,
             privileged: caller::may_administer(),
             max_read: mount.options.max_read,
             page_size: PAGE_SIZE as u32,

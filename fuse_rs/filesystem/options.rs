@@ -2,6 +2,7 @@
 
 //! Mount options.
 
+use crate::control::Control;
 use crate::prelude::*;
 use crate::transport::chardev::ServerFile;
 use fuse_pure::op::FileType;
@@ -17,6 +18,8 @@ use kernel_glue::vfs::context::SpecTable;
 
 /// A mount that is being set up.
 pub(crate) struct Config {
+    /// What all mounts share.
+    pub(crate) control: Arc<Control>,
     /// The type that lives on a block device.
     pub(crate) block: bool,
     /// The server's device file.
@@ -43,8 +46,9 @@ const DEFAULT_BLOCK_SIZE: u32 = 512;
 
 impl Config {
     /// Nothing said yet.
-    pub(crate) fn new(block: bool) -> Self {
+    pub(crate) fn new(block: bool, control: Arc<Control>) -> Self {
         Self {
+            control,
             block,
             server: None,
             root_mode: None,

@@ -29,6 +29,7 @@ pub(crate) use generated::fs_context;
 pub(crate) use generated::fs_parameter;
 pub(crate) use generated::fs_parameter_spec;
 pub(crate) use generated::kstatfs;
+pub(crate) use generated::sget_fc;
 /// The kernel crate's incomplete types, for its function pointers.
 pub(crate) mod opaque {
     pub(crate) use kernel::bindings::fs_context;

@@ -17,6 +17,13 @@ pub fn random_u64() -> u64 {
     unsafe { bindings::get_random_u64() }
 }
 
+/// Bytes of memory the machine has.
+pub fn memory_bytes() -> u64 {
+    // SAFETY: Always callable.
+    (unsafe { bindings::fuse_rs_helper_totalram_pages() }) as u64
+        * crate::mem::pages::PAGE_SIZE as u64
+}
+
 /// Whether a message may be printed now: at most ten in five seconds, module-wide.
 pub fn may_print() -> bool {
     use kernel::sync::atomic::Atomic;

@@ -16,11 +16,15 @@ pub mod fs_type;
 pub mod inode;
 pub mod inode_ops;
 pub mod super_block;
+pub mod sysfs;
+pub mod value_tree;
 
 use kernel::prelude::*;
 
 /// The types of a file system.
 pub trait FileSystem: Sized + Send + Sync + 'static {
+    /// What all mounts share.
+    type Shared: Send + Sync;
     /// A mount that is being set up.
     type Config: Send;
     /// Data of a super block.

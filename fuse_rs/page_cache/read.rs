@@ -80,6 +80,9 @@ pub(crate) fn readahead(inode: &Inode, handle: Option<&Handle>, mut folios: Read
     let max_pages = usize::from(terms.max_pages).min(max / PAGE_SIZE).max(1);
     let mut left: Option<LockedFolio> = None;
     loop {
+        if left.is_none() && folios.is_speculative() && inode::connection(inode).is_congested() {
+            return;
+        }
         let pages = folios.remaining().div_ceil(PAGE_SIZE).saturating_add(1);
         let Ok(mut run) = FolioRun::with_capacity(pages.min(max_pages)) else {
             return;

@@ -53,6 +53,13 @@ impl ServerFile {
         }
     }
 
+    /// Whether the file serves this connection.
+    pub(crate) fn serves(&self, connection: &Arc<Connection>) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|mine| Arc::ptr_eq(mine, connection))
+    }
+
     /// Whether the file serves a connection.
     pub(crate) fn is_attached(&self) -> bool {
         self.connection.as_ref().is_some()

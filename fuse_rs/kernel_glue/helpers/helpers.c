@@ -286,3 +286,13 @@ ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *addr
 	return add_to_pipe(pipe, &(struct pipe_buffer){ .page = virt_to_page(address), .len = len,
 							 .ops = &nosteal_pipe_buf_ops });
 }
+
+bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx)
+{
+	return dir_emit_dots(file, ctx);
+}
+
+unsigned long fuse_rs_helper_totalram_pages(void)
+{
+	return totalram_pages();
+}

@@ -80,6 +80,7 @@ struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
 bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
 
 /* pages and folios */
+unsigned long fuse_rs_helper_totalram_pages(void);
 struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
 void fuse_rs_helper_folio_get(struct folio *folio);
 void fuse_rs_helper_folio_put(struct folio *folio);
@@ -108,6 +109,7 @@ void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table);
 void fuse_rs_helper_file_accessed(struct file *file);
 struct inode *fuse_rs_helper_file_inode(const struct file *file);
+bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx);
 bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
 			     unsigned int type);
 int fuse_rs_helper_get_user_u32(u32 *value, unsigned long address);

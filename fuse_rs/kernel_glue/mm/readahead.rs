@@ -34,6 +34,17 @@ impl Readahead<'_> {
         unsafe { bindings::fuse_rs_helper_readahead_length(self.control.as_ptr()) }
     }
 
+    /// Whether nobody needs the folios that are left yet: a read has hit the mark behind which
+    /// everything is read ahead in good time.
+    pub fn is_speculative(&self) -> bool {
+        // SAFETY: The control is valid during the operation, and so is its state, if any.
+        unsafe {
+            let ra = (*self.control.as_ptr()).ra;
+            let pages = self.remaining() / crate::mem::pages::PAGE_SIZE;
+            !ra.is_null() && (*ra).async_size as usize >= pages
+        }
+    }
+
     /// The open file on whose behalf this happens, if any: its private data.
     pub(crate) fn file(&self) -> *mut bindings::file {
         // SAFETY: The control is valid during the operation.

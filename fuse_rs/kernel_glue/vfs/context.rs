@@ -6,6 +6,7 @@ use super::caller::Gid;
 use super::caller::Uid;
 use super::caller::UserNamespace;
 use super::dentry::DentryOperations;
+use super::fs_type::FsType;
 use super::super_block::drop_data;
 use super::super_block::NewSuper;
 use super::super_block::SuperOperations;
@@ -18,6 +19,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 /// What kind of value an option has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +130,7 @@ pub trait MountOperations: SuperOperations + DentryOperations {
     const SPECS: &'static SpecTable;
 
     /// Starts a mount. `block` is whether it is of the type that lives on a block device.
-    fn new_config(block: bool) -> Result<KBox<Self::Config>>;
+    fn new_config(block: bool, shared: Arc<Self::Shared>) -> Result<KBox<Self::Config>>;
 
     /// Takes the option `OPTIONS[index]`.
     fn set_option(
@@ -137,6 +139,13 @@ pub trait MountOperations: SuperOperations + DentryOperations {
         value: OptionValue<'_>,
         log: &MountLog<'_>,
     ) -> Result;
+
+    /// Whether to mount a super block that exists already: one for which
+    /// [`MountOperations::is_wanted`] says yes. Not asked for block devices.
+    fn wants_existing(config: &Self::Config) -> bool;
+
+    /// Whether this is the data of the super block that is wanted. Must not sleep.
+    fn is_wanted(config: &Self::Config, data: &Self::Super) -> bool;
 
     /// Makes the data of the super block.
     fn new_super(config: &mut Self::Config, log: &MountLog<'_>) -> Result<KBox<Self::Super>>;
@@ -235,9 +244,11 @@ pub(crate) unsafe extern "C" fn init<T: MountOperations, const BLOCK: bool>(
 ) -> i32 {
     let fc = fc.cast::<bindings::fs_context>();
     c_result!({
+        // SAFETY: By the safety requirements.
+        let shared = unsafe { FsType::<T, BLOCK>::shared(fc) };
         let private = KBox::new(
             Private::<T> {
-                config: T::new_config(BLOCK)?,
+                config: T::new_config(BLOCK, shared)?,
                 block: BLOCK,
             },
             GFP_KERNEL,
@@ -388,6 +399,9 @@ unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context)
                 context: NonNull::new_unchecked(fc),
                 _borrow: PhantomData,
             };
+            if !private.block && T::wants_existing(&private.config) {
+                return get_existing::<T>(fc);
+            }
             let data = T::new_super(&mut private.config, &log)?;
             (*fc).s_fs_info = KBox::into_raw(data).cast();
             let done = if private.block {
@@ -402,6 +416,44 @@ unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context)
         }
         Ok(0)
     })
+}
+
+/// Mounts a super block that exists already.
+///
+/// # Safety
+///
+/// `fc` is a context of the file system that is asked for its tree.
+unsafe fn get_existing<T: MountOperations>(fc: *mut bindings::fs_context) -> Result<i32> {
+    // SAFETY: By the safety requirements; the root of a super block that was found is positive
+    // and stays as long as the super block, of which the context gets a reference.
+    unsafe {
+        let sb = bindings::sget_fc(fc, Some(is_wanted::<T>), Some(not_found));
+        let sb = kernel::error::from_err_ptr(sb)?;
+        (*fc).root = bindings::fuse_rs_helper_dget((*sb).s_root);
+    }
+    Ok(0)
+}
+
+/// # Safety
+///
+/// Called by `sget_fc` under a spinlock with a super block of the type that is not dead, and the
+/// context it was given.
+unsafe extern "C" fn is_wanted<T: MountOperations>(
+    sb: *mut bindings::super_block,
+    fc: *mut bindings::fs_context,
+) -> i32 {
+    // SAFETY: By the safety requirements. Super blocks leave the list that is searched before
+    // their data is dropped.
+    unsafe {
+        let private = &*(*fc).fs_private.cast::<Private<T>>();
+        let data = (*sb).s_fs_info.cast::<T::Super>();
+        (!data.is_null() && T::is_wanted(&private.config, &*data)).into()
+    }
+}
+
+/// Called by `sget_fc` when it finds nothing, to set a new super block up.
+extern "C" fn not_found(_: *mut bindings::super_block, _: *mut bindings::fs_context) -> i32 {
+    ENOTCONN.to_errno()
 }
 
 /// # Safety

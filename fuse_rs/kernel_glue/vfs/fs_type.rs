@@ -7,9 +7,9 @@ use super::super_block::drop_data;
 use super::super_block::SuperOperations;
 use super::FileSystem;
 use crate::bindings;
-use core::marker::PhantomData;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// A registered type of file system; dropping it unregisters. `BLOCK` types live on a block
@@ -18,7 +18,7 @@ use kernel::types::Opaque;
 pub struct FsType<T: FileSystem, const BLOCK: bool> {
     #[pin]
     fs_type: Opaque<bindings::file_system_type>,
-    _fs: PhantomData<T>,
+    shared: Arc<T::Shared>,
 }
 
 // SAFETY: Registration and removal may happen on different threads.
@@ -32,8 +32,14 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
     /// # Errors
     ///
     /// `EBUSY` when the name is taken.
-    pub fn register(name: &'static CStr, module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub fn register(
+        name: &'static CStr,
+        module: &'static ThisModule,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // Before the type, which may be used as soon as it is registered.
+            shared,
             fs_type <- Opaque::try_ffi_init(move |slot: *mut bindings::file_system_type| {
                 let flags = bindings::FS_HAS_SUBTYPE
                     | if BLOCK { bindings::FS_REQUIRES_DEV } else { bindings::FS_USERNS_MOUNT };
@@ -50,8 +56,21 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
                     to_result(bindings::register_filesystem(slot))
                 }
             }),
-            _fs: PhantomData,
         })
+    }
+
+    /// What all mounts share, for a context of the type.
+    ///
+    /// # Safety
+    ///
+    /// `fc` is a valid context of a type registered by [`FsType::register`].
+    pub(crate) unsafe fn shared(fc: *const bindings::fs_context) -> Arc<T::Shared> {
+        // SAFETY: By the safety requirements. The type lives as long as it is registered, and a
+        // context keeps the module that owns it.
+        unsafe {
+            let this: *mut Opaque<bindings::file_system_type> = (*fc).fs_type.cast();
+            (*kernel::container_of!(this, Self, fs_type)).shared.clone()
+        }
     }
 }
 

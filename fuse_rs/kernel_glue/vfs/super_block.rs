@@ -288,11 +288,16 @@ unsafe extern "C" fn show_options<T: SuperOperations>(
 ///
 /// # Safety
 ///
-/// `data` came from `KBox::into_raw` and nobody uses it any more.
+/// `data` came from `KBox::into_raw` and nobody uses it any more, apart from path walks that are
+/// in an RCU section.
 pub(crate) unsafe fn drop_data<T: SuperOperations>(data: *mut T::Super) {
     if let Some(data) = NonNull::new(data) {
         // SAFETY: By the safety requirements.
         let data = unsafe { KBox::from_raw(data.as_ptr()) };
         T::shutdown(&data);
+        // A path walk may have begun in the mount and still look at an entry of it, without a
+        // reference to anything.
+        // SAFETY: May sleep, as unmounting and giving up a mount may.
+        unsafe { bindings::synchronize_rcu_expedited() };
     }
 }

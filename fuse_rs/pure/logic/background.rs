@@ -10,20 +10,42 @@
 pub struct Background {
     active: u32,
     max: u32,
+    congested: u32,
 }
 
 impl Background {
     /// Nothing active yet.
-    pub const fn new(max: u16) -> Self {
+    pub const fn new(max: u16, congested: u16) -> Self {
         Self {
             active: 0,
             max: max as u32,
+            congested: congested as u32,
         }
     }
 
     /// Changes the limit, to at least one.
     pub fn set_max(&mut self, max: u16) {
         self.max = u32::from(max).max(1);
+    }
+
+    /// The limit.
+    pub const fn max(&self) -> u32 {
+        self.max
+    }
+
+    /// Changes the number from which on the server counts as congested.
+    pub fn set_congestion_threshold(&mut self, congested: u16) {
+        self.congested = u32::from(congested);
+    }
+
+    /// The number from which on the server counts as congested.
+    pub const fn congestion_threshold(&self) -> u32 {
+        self.congested
+    }
+
+    /// Whether so much is to be done that nothing should be added that nobody waits for.
+    pub const fn is_congested(&self) -> bool {
+        self.active >= self.congested
     }
 
     /// Takes a place; `false` if there is none.
@@ -54,9 +76,12 @@ mod tests {
 
     #[test]
     fn never_more_than_max() {
-        let mut bg = Background::new(2);
+        let mut bg = Background::new(2, 2);
+        assert!(!bg.is_congested());
         assert!(bg.try_start() && bg.try_start() && !bg.try_start());
+        assert!(bg.is_congested());
         bg.finish();
+        assert!(!bg.is_congested());
         assert!(bg.try_start() && !bg.try_start());
         bg.set_max(0);
         bg.finish();

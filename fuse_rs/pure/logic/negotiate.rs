@@ -123,6 +123,8 @@ pub struct Offer {
 pub const DEFAULT_MAX_PAGES: u16 = 32;
 /// Background requests when the server does not say.
 pub const DEFAULT_MAX_BACKGROUND: u16 = 12;
+/// Background requests that count as congestion when the server says nothing.
+pub const DEFAULT_CONGESTION_THRESHOLD: u16 = 9;
 /// Smallest `max_write`, and the largest write without BIG_WRITES.
 pub const MIN_MAX_WRITE: u32 = 4096;
 

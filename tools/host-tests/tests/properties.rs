@@ -215,7 +215,7 @@ proptest! {
 
     #[test]
     fn background_never_exceeds(max in any::<u16>(), steps in prop::collection::vec(any::<bool>(), 0..200)) {
-        let mut background = Background::new(1);
+        let mut background = Background::new(1, 1);
         background.set_max(max);
         let mut model = 0u32;
         for start in steps {

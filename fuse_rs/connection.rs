@@ -17,6 +17,7 @@ pub(crate) mod background;
 pub(crate) mod call;
 pub(crate) mod forget;
 pub(crate) mod init;
+pub(crate) mod opened;
 pub(crate) mod queue;
 pub(crate) mod request;
 

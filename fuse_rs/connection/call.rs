@@ -4,29 +4,32 @@
 
 use super::forget::ForgetNode;
 use super::forget::LookupRef;
+use super::opened::ServerOpen;
+use super::opened::Ticket;
 use super::request::Completion;
 use super::request::Finish;
 use super::request::GiveBack;
-use super::request::OpenedWhat;
 use super::request::Parts;
 use super::request::Reply;
 use super::request::ReplyBuffer;
 use super::request::Request;
+use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::attr::EntryOut;
 use fuse_pure::abi::cursor::Reader;
-use fuse_pure::abi::cursor::Writer;
+use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
+use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::open::OpenOut;
+use fuse_pure::op::create::Create;
 use fuse_pure::op::entry::looked_up_node;
-use fuse_pure::op::open::Directory;
-use fuse_pure::op::open::File;
-use fuse_pure::op::open::Opened;
-use fuse_pure::op::open::Release;
+use fuse_pure::op::entry::Entry;
+use fuse_pure::op::open::Open;
+use fuse_pure::op::open::Target;
 use fuse_pure::op::Operation;
 use kernel_glue::mem::pages::PageData;
 
@@ -69,19 +72,27 @@ impl Envelope {
 /// A completion for requests whose answer does not matter.
 pub(crate) struct Ignore;
 
+impl Ignore {
+    /// As a completion. Allocates nothing, so it does not fail.
+    pub(crate) fn boxed() -> Result<KBox<dyn Completion>> {
+        Ok(KBox::new(Self, GFP_KERNEL)?)
+    }
+}
+
 impl Completion for Ignore {
     fn complete(&mut self, _: &Arc<Connection>, _: Result<Reply>) {}
 }
 
 impl Connection {
-    /// Writes header and body.
-    fn message<O: Operation>(
+    /// A request, which is to be passed to [`Connection::finish`] in any case.
+    fn new_request<O: Operation>(
         &self,
         op: &O,
-        unique: fuse_pure::abi::ids::Unique,
         envelope: Envelope,
-        data_len: usize,
-    ) -> Result<KVec<u8>> {
+        parts: Parts,
+        memory: Option<RequestMemory>,
+    ) -> Result<Arc<Request>> {
+        let data_len = parts.data.as_ref().map_or(0, |data| data.len());
         let len = IN_HEADER.checked_add(op.body_len()).ok_or(EINVAL)?;
         let total = len.checked_add(data_len).ok_or(EINVAL)?;
         let (uid, gid, pid) = match envelope.identity {
@@ -97,12 +108,10 @@ impl Connection {
             // The server could not tell who asks.
             return Err(EOVERFLOW);
         }
-        let mut message = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-        let mut writer = Writer::new(&mut message);
         let header = InHeader {
             len: u32::try_from(total).map_err(|_| EINVAL)?,
             opcode: O::OPCODE.get(),
-            unique: unique.get(),
+            unique: parts.unique.get(),
             nodeid: envelope.node,
             uid,
             gid,
@@ -110,14 +119,14 @@ impl Connection {
             total_extlen: 0,
             padding: 0,
         };
-        writer.put(&header).map_err(|_| EIO)?;
-        op.fill(&mut writer).map_err(|_| EIO)?;
-        Ok(message)
-    }
-
-    /// A request that is to be passed to [`Connection::finish`] in any case.
-    fn new_request(&self, parts: Parts) -> Result<Arc<Request>> {
-        let request = Request::new(parts)?;
+        let memory = match memory {
+            Some(memory) => memory,
+            None => RequestMemory::new(len)?,
+        };
+        let request = Request::new(parts, len, memory, |writer| {
+            writer.put(&header)?;
+            op.fill(writer)
+        })?;
         self.waiting.fetch_add(1, Relaxed);
         Ok(request)
     }
@@ -136,23 +145,17 @@ impl Connection {
         }
         let unique = self.unique();
         let shape = op.shape();
-        let message = self.message(
-            op,
-            unique,
-            envelope,
-            data.as_ref().map_or(0, |data| data.len()),
-        )?;
-        let request = self.new_request(Parts {
+        let parts = Parts {
             unique,
             opcode: O::OPCODE,
             shape,
-            message,
             data,
             buffer: ReplyBuffer::for_shape(shape)?,
             completion: None,
             in_background: false,
             give_back,
-        })?;
+        };
+        let request = self.new_request(op, envelope, parts, None)?;
         let answer = self.send_and_wait(request);
         if let Err(error) = &answer {
             if *error == ENOSYS {
@@ -231,19 +234,13 @@ impl Connection {
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope,
-        opened: Option<OpenedWhat>,
         node_of: impl FnOnce(&O::Reply) -> Option<NodeId>,
     ) -> Result<(O::Reply, Option<LookupRef>)> {
-        let memory = ForgetNode::new()?;
         let give_back = GiveBack {
-            lookup: Some(memory),
-            open: opened,
+            lookup: Some(ForgetNode::new()?),
+            open: None,
         };
-        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
-        let Ok(parsed) = op.parse(reply.body()) else {
-            self.give_back(give_back, Ok(reply));
-            return Err(bad_reply(O::OPCODE));
-        };
+        let (parsed, give_back) = self.call_giving(op, envelope, give_back)?;
         let lookup = match (node_of(&parsed), give_back.lookup) {
             (Some(node), Some(memory)) => Some(LookupRef::new(self.clone(), node, memory)),
             _ => None,
@@ -251,22 +248,54 @@ impl Connection {
         Ok((parsed, lookup))
     }
 
-    /// A request whose reply opens a file.
-    pub(crate) fn call_open<O: Operation>(
+    /// Makes a file and opens it.
+    pub(crate) fn call_create(
+        self: &Arc<Self>,
+        op: &Create<'_>,
+        envelope: Envelope,
+    ) -> Result<(Entry, LookupRef, ServerOpen, OpenFlags)> {
+        let give_back = GiveBack {
+            lookup: Some(ForgetNode::new()?),
+            open: Some((None, Ticket::new(false, op.flags)?)),
+        };
+        let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
+        let memory = give_back.lookup.ok_or(EIO)?;
+        let (_, ticket) = give_back.open.ok_or(EIO)?;
+        let lookup = LookupRef::new(self.clone(), entry.node, memory);
+        let open = ticket.redeem(self, entry.node, opened.fh);
+        Ok((entry, lookup, open, opened.flags))
+    }
+
+    /// Opens `node`.
+    pub(crate) fn call_open<T: Target>(
+        self: &Arc<Self>,
+        op: &Open<T>,
+        node: NodeId,
+    ) -> Result<(ServerOpen, OpenFlags)> {
+        let give_back = GiveBack {
+            lookup: None,
+            open: Some((Some(node), Ticket::new(T::IS_DIRECTORY, op.flags)?)),
+        };
+        let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
+        let (_, ticket) = give_back.open.ok_or(EIO)?;
+        Ok((ticket.redeem(self, node, opened.fh), opened.flags))
+    }
+
+    /// A request whose reply holds something of the server's.
+    fn call_giving<O: Operation>(
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope,
-        opened: OpenedWhat,
-    ) -> Result<O::Reply> {
-        let give_back = GiveBack {
-            lookup: None,
-            open: Some(opened),
-        };
+        give_back: GiveBack,
+    ) -> Result<(O::Reply, GiveBack)> {
         let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
-        op.parse(reply.body()).map_err(|_| {
-            self.give_back(give_back, Ok(reply));
-            bad_reply(O::OPCODE)
-        })
+        match op.parse(reply.body()) {
+            Ok(parsed) => Ok((parsed, give_back)),
+            Err(_) => {
+                self.give_back(give_back, Ok(reply));
+                Err(bad_reply(O::OPCODE))
+            }
+        }
     }
 
     /// Makes a request that nobody sleeps on.
@@ -283,21 +312,27 @@ impl Connection {
         buffer: Option<ReplyBuffer>,
         completion: KBox<dyn Completion>,
     ) -> Result {
-        let unique = self.unique();
+        self.post_with(op, envelope, data, buffer, completion, None)
+    }
+
+    /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the
+    /// kernel, this does not fail.
+    pub(super) fn post_with<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope,
+        data: Option<Arc<PageData>>,
+        buffer: Option<ReplyBuffer>,
+        completion: KBox<dyn Completion>,
+        memory: Option<RequestMemory>,
+    ) -> Result {
         let shape = op.shape();
-        let message = self.message(
-            op,
-            unique,
-            envelope,
-            data.as_ref().map_or(0, |data| data.len()),
-        )?;
         // The handshake must not wait for its own end.
         let is_init = O::OPCODE == Opcode::Init;
-        let request = self.new_request(Parts {
-            unique,
+        let parts = Parts {
+            unique: self.unique(),
             opcode: O::OPCODE,
             shape,
-            message,
             data,
             buffer: match buffer {
                 Some(buffer) => buffer,
@@ -306,7 +341,8 @@ impl Connection {
             completion: Some(completion),
             in_background: !is_init,
             give_back: GiveBack::default(),
-        })?;
+        };
+        let request = self.new_request(op, envelope, parts, memory)?;
         if is_init {
             if let Err(error) = self.enqueue(request.clone()) {
                 self.finish(&request, Err(error));
@@ -343,44 +379,21 @@ impl Connection {
         };
         let body = reply.body();
         let looked_up = give_back.lookup.as_ref().and_then(|_| looked_up_node(body));
-        if let Some(opened) = give_back.open {
-            self.close_unused(opened, looked_up, body);
+        if let Some((node, ticket)) = give_back.open {
+            let mut reader = Reader::new(body);
+            let rest = if node.is_none() {
+                // Behind the entry.
+                reader.take::<EntryOut>().map(|_| ())
+            } else {
+                Ok(())
+            };
+            let out = rest.and_then(|()| reader.take::<OpenOut>());
+            if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
+                drop(ticket.redeem(self, node, FileHandle(out.fh)));
+            }
         }
         if let (Some(memory), Some(node)) = (give_back.lookup, looked_up) {
             self.forget(memory, node, 1);
-        }
-    }
-
-    fn close_unused(self: &Arc<Self>, opened: OpenedWhat, looked_up: Option<NodeId>, body: &[u8]) {
-        let mut reader = Reader::new(body);
-        if opened.node.is_none() && reader.take::<EntryOut>().is_err() {
-            return;
-        }
-        let (Ok(out), Some(node)) = (reader.take::<OpenOut>(), opened.node.or(looked_up)) else {
-            return;
-        };
-        let fh = Opened::from_wire(&out).fh;
-        let envelope = Envelope::by_kernel(node);
-        let Ok(done) = KBox::new(Ignore, GFP_KERNEL) else {
-            return;
-        };
-        let posted = if opened.directory {
-            let op = Release {
-                fh,
-                flags: opened.flags,
-                target: Directory,
-            };
-            self.post(&op, envelope, None, None, done)
-        } else {
-            let op = Release {
-                fh,
-                flags: opened.flags,
-                target: File,
-            };
-            self.post(&op, envelope, None, None, done)
-        };
-        if posted.is_err() {
-            warn_ratelimited!("out of memory: a file of the server's stays open\n");
         }
     }
 }

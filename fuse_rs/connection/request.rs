@@ -8,12 +8,17 @@
 //! request early therefore needs no care for copies in progress: the copier owns what it fills.
 
 use super::forget::ForgetNode;
+use super::opened::Ticket;
 use super::Connection;
 use crate::prelude::*;
+use core::mem::MaybeUninit;
+use fuse_pure::abi::cursor::Overflow;
+use fuse_pure::abi::cursor::Writer;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::ReplyShape;
+use kernel::sync::UniqueArc;
 use kernel_glue::list::Link;
 use kernel_glue::list::Linked;
 use kernel_glue::mem::pages::PageData;
@@ -93,18 +98,7 @@ pub(crate) struct GiveBack {
     /// The reply counts a lookup.
     pub(crate) lookup: Option<Arc<ForgetNode>>,
     /// The reply opens a file, of this inode or of the one in the reply.
-    pub(crate) open: Option<OpenedWhat>,
-}
-
-/// What a late reply has opened.
-#[derive(Clone, Copy)]
-pub(crate) struct OpenedWhat {
-    /// The inode; none if it is the one the reply names.
-    pub(crate) node: Option<NodeId>,
-    /// It is a directory.
-    pub(crate) directory: bool,
-    /// `O_*` flags of the open.
-    pub(crate) flags: u32,
+    pub(crate) open: Option<(Option<NodeId>, Ticket)>,
 }
 
 /// Who wants the answer.
@@ -173,12 +167,27 @@ impl Linked<1> for Request {
     }
 }
 
+/// Memory for a request.
+pub(super) struct RequestMemory {
+    request: UniqueArc<MaybeUninit<Request>>,
+    message: KVec<u8>,
+}
+
+impl RequestMemory {
+    /// For a message of `len` bytes, beside data.
+    pub(super) fn new(len: usize) -> Result<Self> {
+        Ok(Self {
+            request: UniqueArc::new_uninit(GFP_KERNEL)?,
+            message: KVec::with_capacity(len, GFP_KERNEL)?,
+        })
+    }
+}
+
 /// The parts of a new request.
 pub(super) struct Parts {
     pub(super) unique: Unique,
     pub(super) opcode: Opcode,
     pub(super) shape: ReplyShape,
-    pub(super) message: KVec<u8>,
     pub(super) data: Option<Arc<PageData>>,
     pub(super) buffer: ReplyBuffer,
     pub(super) completion: Option<KBox<dyn Completion>>,
@@ -199,12 +208,23 @@ pub(super) enum Finish {
 }
 
 impl Request {
-    pub(super) fn new(parts: Parts) -> Result<Arc<Self>> {
+    /// A request with this header and body; `fill` writes them into zeroed bytes.
+    pub(super) fn new(
+        parts: Parts,
+        len: usize,
+        memory: RequestMemory,
+        fill: impl FnOnce(&mut Writer<'_>) -> Result<(), Overflow>,
+    ) -> Result<Arc<Self>> {
+        let RequestMemory {
+            request,
+            mut message,
+        } = memory;
+        message.resize(len, 0, GFP_KERNEL)?;
+        fill(&mut Writer::new(&mut message)).map_err(|_| EIO)?;
         let Parts {
             unique,
             opcode,
             shape,
-            message,
             data,
             buffer,
             completion,
@@ -221,21 +241,23 @@ impl Request {
             interrupted: false,
             give_back,
         };
-        Arc::pin_init(
-            pin_init!(Self {
-                link: Link::new(),
-                interrupt_link: Link::new(),
-                unique,
-                opcode,
-                shape,
-                message,
-                data,
-                in_background,
-                state <- new_spinlock!(state, "fuse_rs::Request::state"),
-                wait <- new_wait_queue!("fuse_rs::Request::wait"),
-            }),
-            GFP_KERNEL,
-        )
+        let request = request.pin_init_with(pin_init!(Self {
+            link: Link::new(),
+            interrupt_link: Link::new(),
+            unique,
+            opcode,
+            shape,
+            message,
+            data,
+            in_background,
+            state <- new_spinlock!(state, "fuse_rs::Request::state"),
+            wait <- new_wait_queue!("fuse_rs::Request::wait"),
+        }));
+        let request = match request {
+            Ok(request) => request,
+            Err(never) => match never {},
+        };
+        Ok(request.into())
     }
 
     /// Bytes of the whole message.

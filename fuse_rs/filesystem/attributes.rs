@@ -143,7 +143,7 @@ pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
     let connection = connection(inode);
     let version = connection.attr_version();
     let op = Getattr {
-        fh: handle.map(|handle| handle.fh),
+        fh: handle.map(|handle| handle.fh()),
     };
     let reply = connection.call(&op, Envelope::by_caller(node))?;
     update(inode, &reply.attr, reply.valid, version)
@@ -209,7 +209,7 @@ impl InodeOperations for Fuse {
             size: attr.size,
             atime: attr.atime.map(new_time),
             mtime: attr.mtime.map(new_time),
-            fh: file.map(|handle| handle.fh),
+            fh: file.map(|handle| handle.fh()),
             ..Setattr::default()
         };
         let reply = connection

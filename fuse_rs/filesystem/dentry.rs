@@ -44,7 +44,7 @@ fn look_again(dir: &Inode, name: &[u8], dentry: &Dentry, known: &Inode) -> Resul
         name: Name::new(name).ok_or(EINVAL)?,
     };
     let envelope = Envelope::by_caller(inode::node(dir)?);
-    let answer = connection.call_entry(&op, envelope, None, |reply| match reply {
+    let answer = connection.call_entry(&op, envelope, |reply| match reply {
         LookupReply::Found(entry) => Some(entry.node),
         LookupReply::Negative(_) => None,
     });

@@ -10,7 +10,6 @@ use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
 use crate::connection::forget::LookupRef;
-use crate::connection::request::OpenedWhat;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
@@ -76,7 +75,7 @@ fn named(
 fn make_with<O: Operation<Reply = Entry>>(dir: &Inode, op: &O, kind: u32) -> Result<Named<Fuse>> {
     let (connection, envelope) = about(dir)?;
     let version = connection.attr_version();
-    let (entry, lookup) = connection.call_entry(op, envelope, None, |entry| Some(entry.node))?;
+    let (entry, lookup) = connection.call_entry(op, envelope, |entry| Some(entry.node))?;
     attributes::invalidate(dir);
     if entry.attr.kind.bits() != kind & FileType::MASK {
         // Not what was asked for; the lookup is given back.
@@ -120,7 +119,7 @@ impl DirOperations for Fuse {
         };
         let (connection, envelope) = about(dir)?;
         let version = connection.attr_version();
-        let answer = connection.call_entry(&op, envelope, None, |reply| match reply {
+        let answer = connection.call_entry(&op, envelope, |reply| match reply {
             LookupReply::Found(entry) => Some(entry.node),
             LookupReply::Negative(_) => None,
         });
@@ -179,21 +178,14 @@ impl DirOperations for Fuse {
             mode: masked(connection, mode, umask),
             umask,
         };
-        let opened = OpenedWhat {
-            node: None,
-            directory: false,
-            flags,
-        };
         let version = connection.attr_version();
-        let ((entry, open), lookup) =
-            connection.call_entry(&op, envelope, Some(opened), |(entry, _)| Some(entry.node))?;
-        // From here on the server's open file is closed when the handle is dropped.
-        let handle = Handle::new(connection, entry.node, open, flags, false)?;
+        let (entry, lookup, open_there, open) = connection.call_create(&op, envelope)?;
+        let handle = Handle::new(connection, Some(open_there), open, flags, false)?;
         attributes::invalidate(dir);
         if entry.attr.kind != FileType::Regular {
             return Err(EIO);
         }
-        let named = named(dir, &entry, lookup, version)?;
+        let named = named(dir, &entry, Some(lookup), version)?;
         Ok(Created {
             inode: named.inode.ok_or(EIO)?,
             deadline: named.deadline,
@@ -208,7 +200,7 @@ impl DirOperations for Fuse {
         };
         let (connection, envelope) = about(dir)?;
         let version = connection.attr_version();
-        let answer = connection.call_entry(&op, envelope, None, |entry| Some(entry.node));
+        let answer = connection.call_entry(&op, envelope, |entry| Some(entry.node));
         let (entry, lookup) = match answer {
             // A server without links.
             Err(error) if error == ENOSYS => return Err(EPERM),

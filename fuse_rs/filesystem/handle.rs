@@ -9,7 +9,8 @@ use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::connection::call::Ignore;
-use crate::connection::request::OpenedWhat;
+use crate::connection::opened::ServerOpen;
+use crate::connection::opened::AT_OPEN;
 use crate::connection::Connection;
 use crate::page_cache;
 use crate::prelude::*;
@@ -22,8 +23,6 @@ use fuse_pure::op::open::File;
 use fuse_pure::op::open::Flush;
 use fuse_pure::op::open::Fsync;
 use fuse_pure::op::open::Open;
-use fuse_pure::op::open::Opened;
-use fuse_pure::op::open::Release as ReleaseOp;
 use kernel::fs::file::flags;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
@@ -36,93 +35,48 @@ use kernel_glue::vfs::file_ops::OpenMode;
 /// An open file or directory. Dropping it tells the server.
 pub(crate) struct Handle {
     connection: Arc<Connection>,
-    node: NodeId,
-    /// The server's name for it.
-    pub(crate) fh: FileHandle,
-    /// `O_*` flags of the open.
+    /// What is closed at the end; nothing if the server does not want to know about opens.
+    open_there: Option<ServerOpen>,
+    /// `O_*` flags of the open file.
     pub(crate) flags: u32,
     /// What the server says of it.
     pub(crate) open: OpenFlags,
     directory: bool,
-    /// The server has opened something that must be closed.
-    counted: bool,
 }
 
 impl Handle {
-    /// A file the server has opened.
+    /// A file that is open at the server, unless that does not want to know about opens.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, after the server has been told to close it.
     pub(crate) fn new(
         connection: &Arc<Connection>,
-        node: NodeId,
-        opened: Opened,
+        open_there: Option<ServerOpen>,
+        open: OpenFlags,
         flags: u32,
         directory: bool,
     ) -> Result<KBox<Self>> {
         let handle = Self {
             connection: connection.clone(),
-            node,
-            fh: opened.fh,
-            flags,
-            open: opened.flags,
+            open_there,
+            flags: flags & !AT_OPEN,
+            open,
             directory,
-            counted: true,
         };
         Ok(KBox::new(handle, GFP_KERNEL)?)
     }
 
-    /// A file of a server that does not want to know about opens.
-    fn uncounted(
-        connection: &Arc<Connection>,
-        node: NodeId,
-        flags: u32,
-        directory: bool,
-    ) -> Result<KBox<Self>> {
-        let handle = Self {
-            connection: connection.clone(),
-            node,
-            fh: FileHandle(0),
-            flags,
-            open: OpenFlags::KEEP_CACHE,
-            directory,
-            counted: false,
-        };
-        Ok(KBox::new(handle, GFP_KERNEL)?)
+    /// The server's name for it.
+    pub(crate) fn fh(&self) -> FileHandle {
+        self.open_there
+            .as_ref()
+            .map_or(FileHandle(0), ServerOpen::fh)
     }
 
     /// Whether the page cache is left out.
     pub(crate) fn is_direct(&self) -> bool {
         self.open.contains(OpenFlags::DIRECT_IO)
-    }
-
-    fn send_release(&self) -> Result {
-        let envelope = Envelope::by_kernel(self.node);
-        let done = KBox::new(Ignore, GFP_KERNEL)?;
-        if self.directory {
-            let op = ReleaseOp {
-                fh: self.fh,
-                flags: self.flags,
-                target: Directory,
-            };
-            self.connection.post(&op, envelope, None, None, done)
-        } else {
-            let op = ReleaseOp {
-                fh: self.fh,
-                flags: self.flags,
-                target: File,
-            };
-            self.connection.post(&op, envelope, None, None, done)
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.counted && self.send_release().is_err() {
-            warn_ratelimited!("out of memory: a file of the server's stays open\n");
-        }
     }
 }
 
@@ -134,25 +88,19 @@ fn ask_open(
     node: NodeId,
     flags: u32,
     directory: bool,
-) -> Result<Opened> {
-    let envelope = Envelope::by_caller(node);
-    let opened = OpenedWhat {
-        node: Some(node),
-        directory,
-        flags,
-    };
+) -> Result<(ServerOpen, OpenFlags)> {
     if directory {
         let op = Open {
             flags,
             target: Directory,
         };
-        connection.call_open(&op, envelope, opened)
+        connection.call_open(&op, node)
     } else {
         let op = Open {
             flags,
             target: File,
         };
-        connection.call_open(&op, envelope, opened)
+        connection.call_open(&op, node)
     }
 }
 
@@ -170,11 +118,12 @@ impl FileOperations for Fuse {
         }
         // A truncating open must not overlap with writes.
         let guard = truncates.then(|| inode.lock());
-        let handle = match ask_open(connection, node, sent, directory) {
-            Ok(opened) => Handle::new(connection, node, opened, flags, directory)?,
-            Err(error) if error == ENOSYS => Handle::uncounted(connection, node, flags, directory)?,
+        let (open_there, open) = match ask_open(connection, node, sent, directory) {
+            Ok((open_there, open)) => (Some(open_there), open),
+            Err(error) if error == ENOSYS => (None, OpenFlags::KEEP_CACHE),
             Err(error) => return Err(error),
         };
+        let handle = Handle::new(connection, open_there, open, flags, directory)?;
         if truncates {
             attributes::truncated(inode);
         }
@@ -200,15 +149,16 @@ impl FileOperations for Fuse {
             return Ok(());
         }
         let op = Flush {
-            fh: handle.fh,
+            fh: handle.fh(),
             lock_owner: handle.connection.lock_owner(owner),
         };
         let envelope = Envelope::by_caller(node);
         if was_killed() {
             // Nobody is left to hear of errors, and a server that does not answer must not keep
             // the process from ending.
-            let done = KBox::new(Ignore, GFP_KERNEL)?;
-            return handle.connection.post(&op, envelope, None, None, done);
+            return handle
+                .connection
+                .post(&op, envelope, None, None, Ignore::boxed()?);
         }
         match handle.connection.call(&op, envelope) {
             Err(error) if error == ENOSYS => Ok(()),
@@ -221,14 +171,14 @@ impl FileOperations for Fuse {
         let envelope = Envelope::by_caller(inode::node(file.inode())?);
         let answer = if handle.directory {
             let op = Fsync {
-                fh: handle.fh,
+                fh: handle.fh(),
                 datasync,
                 target: Directory,
             };
             handle.connection.call(&op, envelope)
         } else {
             let op = Fsync {
-                fh: handle.fh,
+                fh: handle.fh(),
                 datasync,
                 target: File,
             };

@@ -21,7 +21,7 @@ pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let envelope = Envelope::by_caller(inode::node(dir)?);
     let connection = inode::connection(dir);
     let op = Readdir {
-        fh: handle.fh,
+        fh: handle.fh(),
         offset: out.position(),
         size: u32::try_from(out.space().clamp(PAGE_SIZE, MAX)).map_err(|_| EINVAL)?,
         flags: handle.flags,

@@ -48,7 +48,7 @@ impl Completion for Filled {
 fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
     let node = inode::node(inode)?;
     let op = Read {
-        fh: handle.map_or(FileHandle(0), |handle| handle.fh),
+        fh: handle.map_or(FileHandle(0), |handle| handle.fh()),
         offset: run.start(),
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
         flags: handle.map_or(0, |handle| handle.flags),
@@ -133,7 +133,7 @@ fn read_direct(
     while !to.is_empty() {
         let wanted = to.len().min(max);
         let op = Read {
-            fh: handle.fh,
+            fh: handle.fh(),
             offset: io.position(),
             size: u32::try_from(wanted).map_err(|_| EINVAL)?,
             flags: handle.flags,

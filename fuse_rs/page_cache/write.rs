@@ -54,7 +54,7 @@ fn write_through(
         let outcome = PageData::copy_from(from, max).and_then(|data| {
             let data = Arc::new(data, GFP_KERNEL)?;
             let op = Write {
-                fh: handle.fh,
+                fh: handle.fh(),
                 offset: position,
                 size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
                 write_flags: WriteFlags::empty(),

@@ -38,6 +38,8 @@ impl Opened {
 
 /// Whether a request is about a file or a directory. The two have opcodes of their own.
 pub trait Target {
+    /// Whether it is a directory.
+    const IS_DIRECTORY: bool;
     /// OPEN or OPENDIR.
     const OPEN: Opcode;
     /// RELEASE or RELEASEDIR.
@@ -52,12 +54,14 @@ pub struct File;
 pub struct Directory;
 
 impl Target for File {
+    const IS_DIRECTORY: bool = false;
     const OPEN: Opcode = Opcode::Open;
     const RELEASE: Opcode = Opcode::Release;
     const FSYNC: Opcode = Opcode::Fsync;
 }
 
 impl Target for Directory {
+    const IS_DIRECTORY: bool = true;
     const OPEN: Opcode = Opcode::Opendir;
     const RELEASE: Opcode = Opcode::Releasedir;
     const FSYNC: Opcode = Opcode::Fsyncdir;

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files the server has opened, and closing them.
+//!
+//! What the server has opened is a value, [`ServerOpen`], and dropping it sends RELEASE. The
+//! memory for that is allocated before OPEN is sent, so that closing cannot fail, as a
+//! [`Ticket`].
+
+use super::call::Envelope;
+use super::call::Ignore;
+use super::request::RequestMemory;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::header::IN_HEADER;
+use fuse_pure::abi::ids::FileHandle;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::open::ReleaseIn;
+use fuse_pure::op::open::Directory;
+use fuse_pure::op::open::File;
+use fuse_pure::op::open::Release;
+use fuse_pure::op::open::Target;
+use kernel::fs::file::flags;
+
+/// Flags that matter only while a file is opened; an open file does not have them.
+pub(crate) const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
+
+/// What is needed to close what is about to be opened.
+pub(crate) struct Ticket {
+    directory: bool,
+    flags: u32,
+    memory: RequestMemory,
+}
+
+impl Ticket {
+    /// For a file or directory that is opened with these `O_*` flags.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(directory: bool, flags: u32) -> Result<Self> {
+        let len = IN_HEADER.saturating_add(core::mem::size_of::<ReleaseIn>());
+        Ok(Self {
+            directory,
+            flags: flags & !AT_OPEN,
+            memory: RequestMemory::new(len)?,
+        })
+    }
+
+    /// The server has opened `node` as `fh`.
+    pub(super) fn redeem(
+        self,
+        connection: &Arc<Connection>,
+        node: NodeId,
+        fh: FileHandle,
+    ) -> ServerOpen {
+        ServerOpen {
+            connection: connection.clone(),
+            node,
+            fh,
+            ticket: Some(self),
+        }
+    }
+}
+
+/// A file or directory the server has opened.
+#[must_use]
+pub(crate) struct ServerOpen {
+    connection: Arc<Connection>,
+    node: NodeId,
+    fh: FileHandle,
+    ticket: Option<Ticket>,
+}
+
+impl ServerOpen {
+    /// The server's name for it.
+    pub(crate) fn fh(&self) -> FileHandle {
+        self.fh
+    }
+
+    fn release<T: Target>(&self, flags: u32, memory: RequestMemory, target: T) {
+        let op = Release {
+            fh: self.fh,
+            flags,
+            target,
+        };
+        let posted = Ignore::boxed().and_then(|done| {
+            let envelope = Envelope::by_kernel(self.node);
+            self.connection
+                .post_with(&op, envelope, None, None, done, Some(memory))
+        });
+        if posted.is_err() {
+            // Cannot happen: all memory is there, and nobody's identity has to be told.
+            warn_ratelimited!("a file of the server's stays open\n");
+        }
+    }
+}
+
+impl Drop for ServerOpen {
+    fn drop(&mut self) {
+        match self.ticket.take() {
+            Some(Ticket {
+                directory: true,
+                flags,
+                memory,
+            }) => self.release(flags, memory, Directory),
+            Some(Ticket { flags, memory, .. }) => self.release(flags, memory, File),
+            None => {}
+        }
+    }
+}

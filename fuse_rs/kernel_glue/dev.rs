@@ -257,8 +257,8 @@ unsafe extern "C" fn splice_read<D: Device>(
         // SAFETY: By the safety requirements; what is collected fits the room there was.
         unsafe {
             let pipe = NonNull::new(pipe).ok_or(EINVAL)?;
-            let room = bindings::fuse_rs_helper_pipe_room(pipe.as_ptr());
-            let mut sink = PipeSink::new(len.min(room));
+            let pages = bindings::fuse_rs_helper_pipe_room(pipe.as_ptr());
+            let mut sink = PipeSink::new(len, pages);
             // Only the device's own O_NONBLOCK counts. A pipe with O_NONBLOCK sets
             // SPLICE_F_NONBLOCK here, and readers with such pipes expect to wait.
             let nonblock = (*file).f_flags & bindings::O_NONBLOCK != 0;

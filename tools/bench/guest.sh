@@ -9,7 +9,7 @@ ll=tools/bench/passthrough_ll
 opts=timeout=0,cache=auto
 modprobe fuse 2>/dev/null || true
 $ll -o "source=/tmp/src-c,$opts" /tmp/c
-tools/beside/beside -o default_permissions /tmp/rs $ll -o "source=/tmp/src-rs,$opts" {}
+tools/beside/beside /tmp/rs $ll -o "source=/tmp/src-rs,$opts" {}
 sleep 1
 mountpoint -q /tmp/c && mountpoint -q /tmp/rs
 tools/bench/bench /tmp/c >/tmp/c.tsv

@@ -277,7 +277,7 @@ bool fuse_rs_helper_current_was_killed(void)
 
 size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe)
 {
-	return (pipe->max_usage - pipe_occupancy(pipe->head, pipe->tail)) * PAGE_SIZE;
+	return pipe->max_usage - pipe_occupancy(pipe->head, pipe->tail);
 }
 
 ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *address,
@@ -290,6 +290,11 @@ ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *addr
 bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx)
 {
 	return dir_emit_dots(file, ctx);
+}
+
+void fuse_rs_helper_get_page(void *address)
+{
+	get_page(virt_to_page(address));
 }
 
 unsigned long fuse_rs_helper_totalram_pages(void)

@@ -80,6 +80,7 @@ struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
 bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
 
 /* pages and folios */
+void fuse_rs_helper_get_page(void *address);
 unsigned long fuse_rs_helper_totalram_pages(void);
 struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
 void fuse_rs_helper_folio_get(struct folio *folio);

@@ -5,6 +5,7 @@
 use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use crate::uio::MessageSink;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -12,34 +13,97 @@ use kernel::prelude::*;
 /// Size of a page in bytes.
 pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
-/// One page.
-pub(crate) struct OwnedPage(NonNull<u8>);
+/// One page, filled from the start.
+///
+/// # Invariants
+///
+/// The first `filled` bytes are initialised and do not change any more; `filled` is at most
+/// [`PAGE_SIZE`]. Nobody else writes to the page.
+pub(crate) struct OwnedPage {
+    address: NonNull<u8>,
+    filled: usize,
+}
 
-impl OwnedPage {
-    pub(crate) fn zeroed() -> Result<Self> {
-        // SAFETY: May sleep, which all callers may.
-        let address = unsafe {
-            bindings::get_free_pages_noprof(bindings::GFP_KERNEL | bindings::__GFP_ZERO, 0)
-        };
-        NonNull::new(address as *mut u8).map(Self).ok_or(ENOMEM)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: The page is ours, and zeroed or written before this is called: `PageData`
-        // exposes only what it has filled.
-        unsafe { core::slice::from_raw_parts(self.0.as_ptr(), PAGE_SIZE) }
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: The page is ours alone and was zeroed when allocated.
-        unsafe { core::slice::from_raw_parts_mut(self.0.as_ptr(), PAGE_SIZE) }
-    }
+/// A counted reference to a page whose first bytes do not change any more.
+pub(crate) struct PageRef {
+    address: NonNull<u8>,
+    len: usize,
 }
 
 impl OwnedPage {
-    /// Gives the page away, with the reference the value had.
-    pub(crate) fn into_address(self) -> *mut u8 {
-        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    /// An empty page.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: May sleep, which all callers may.
+        let address = unsafe { bindings::get_free_pages_noprof(bindings::GFP_KERNEL, 0) };
+        let address = NonNull::new(address as *mut u8).ok_or(ENOMEM)?;
+        // INVARIANT: Nothing is filled.
+        Ok(Self { address, filled: 0 })
+    }
+
+    /// What has been filled.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: By the type's invariants.
+        unsafe { core::slice::from_raw_parts(self.address.as_ptr(), self.filled) }
+    }
+
+    fn spare(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: The rest of the page is ours alone; references to the page are to what is
+        // filled.
+        unsafe {
+            core::slice::from_raw_parts_mut(
+                self.address.as_ptr().add(self.filled).cast(),
+                PAGE_SIZE - self.filled,
+            )
+        }
+    }
+
+    /// Fills more of the page from the start of `bytes`; returns how much that was.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.spare();
+        let len = bytes.len().min(room.len());
+        // SAFETY: Both are at least `len` bytes long, and do not overlap: one is borrowed
+        // exclusively.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr().cast(), len);
+        }
+        // INVARIANT: These bytes were just initialised.
+        self.filled += len;
+        len
+    }
+
+    /// Fills more of the page with up to `len` bytes of `source`; returns how many it got.
+    pub(crate) fn append_from(&mut self, source: &mut IovIterSource<'_>, len: usize) -> usize {
+        let room = self.spare();
+        let len = len.min(room.len());
+        let got = room
+            .get_mut(..len)
+            .map_or(0, |room| source.copy_from_iter_raw(room).len());
+        // INVARIANT: These bytes were just initialised.
+        self.filled += got;
+        got
+    }
+
+    /// Another reference to what has been filled.
+    pub(crate) fn share(&self) -> PageRef {
+        // SAFETY: The page is valid; the reference is given up in `PageRef::drop`.
+        unsafe { bindings::fuse_rs_helper_get_page(self.address.as_ptr().cast()) };
+        PageRef {
+            address: self.address,
+            len: self.filled,
+        }
+    }
+
+    /// Gives up filling.
+    pub(crate) fn into_ref(self) -> PageRef {
+        let this = core::mem::ManuallyDrop::new(self);
+        PageRef {
+            address: this.address,
+            len: this.filled,
+        }
     }
 }
 
@@ -50,8 +114,37 @@ unsafe impl Sync for OwnedPage {}
 
 impl Drop for OwnedPage {
     fn drop(&mut self) {
-        // SAFETY: The page came from `get_free_pages` with order zero and is freed once.
-        unsafe { bindings::free_pages(self.0.as_ptr() as usize, 0) };
+        // SAFETY: Gives up the reference the allocation came with.
+        unsafe { bindings::free_pages(self.address.as_ptr() as usize, 0) };
+    }
+}
+
+impl PageRef {
+    /// Gives the reference away: address and length.
+    pub(crate) fn into_raw(self) -> (*mut u8, usize) {
+        let this = core::mem::ManuallyDrop::new(self);
+        (this.address.as_ptr(), this.len)
+    }
+}
+
+impl Drop for PageRef {
+    fn drop(&mut self) {
+        // SAFETY: Gives up a reference; the page goes with the last one.
+        unsafe { bindings::free_pages(self.address.as_ptr() as usize, 0) };
+    }
+}
+
+/// A page that a [`MessageSink`] may keep a reference to instead of copying it.
+pub struct SharedPage<'a>(&'a OwnedPage);
+
+impl SharedPage<'_> {
+    /// Its content.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    pub(crate) fn share(&self) -> PageRef {
+        self.0.share()
     }
 }
 
@@ -77,11 +170,8 @@ impl PageData {
         let mut copied = 0usize;
         while copied < len {
             let want = (len - copied).min(PAGE_SIZE);
-            let mut page = OwnedPage::zeroed()?;
-            let got = match page.bytes_mut().get_mut(..want) {
-                Some(slice) => source.copy_from_iter(slice),
-                None => 0,
-            };
+            let mut page = OwnedPage::new()?;
+            let got = page.append_from(source, want);
             copied += got;
             if got > 0 {
                 pages.push(page, GFP_KERNEL)?;
@@ -112,16 +202,9 @@ impl PageData {
     ///
     /// As [`MessageSink::put`].
     pub fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
-        let mut left = self.len;
-        for page in &self.pages {
-            let part = left.min(PAGE_SIZE);
-            let Some(bytes) = page.bytes().get(..part) else {
-                break;
-            };
-            dest.put(bytes)?;
-            left -= part;
-        }
-        Ok(())
+        self.pages
+            .iter()
+            .try_for_each(|page| dest.put_page(&SharedPage(page)))
     }
 
     /// Copies bytes from position `from` of this data into `folio` at `to`, as far as both reach.

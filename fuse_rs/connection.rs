@@ -15,8 +15,8 @@
 
 pub(crate) mod background;
 pub(crate) mod call;
-pub(crate) mod forget;
 pub(crate) mod init;
+pub(crate) mod node;
 pub(crate) mod opened;
 pub(crate) mod queue;
 pub(crate) mod request;
@@ -49,6 +49,17 @@ pub(crate) enum End {
     Aborted,
 }
 
+/// Somebody has requests that are in no queue.
+pub(crate) struct Work<'a>(&'a Connection);
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        if self.0.workers.fetch_sub(1, Full) == 1 && self.0.has_ended() {
+            self.0.workers_wait.wake_all();
+        }
+    }
+}
+
 /// The connection between a mount and its server.
 #[pin_data]
 pub(crate) struct Connection {
@@ -77,6 +88,10 @@ pub(crate) struct Connection {
     owner_key: [u32; 4],
     devices: Atomic<u32>,
     waiting: Atomic<u64>,
+    /// Those who have taken a request out of all queues and will end it soon.
+    workers: Atomic<u64>,
+    #[pin]
+    workers_wait: WaitQueue,
     /// Identities in requests are those of this namespace.
     pub(crate) user_ns: UserNamespace,
     process_ns: ProcessNamespace,
@@ -110,6 +125,8 @@ impl Connection {
                 ],
                 devices: Atomic::new(0),
                 waiting: Atomic::new(0),
+                workers: Atomic::new(0),
+                workers_wait <- new_wait_queue!("fuse_rs::Connection::workers_wait"),
                 user_ns,
                 process_ns,
             }),
@@ -215,6 +232,7 @@ impl Connection {
     /// A device file is closed: what it has taken will not be answered. The last one ends the
     /// connection.
     pub(crate) fn remove_device(self: &Arc<Self>, device: u64) {
+        let work = self.work();
         loop {
             let request = self.in_flight.lock().take_of_device(device);
             match request {
@@ -222,6 +240,7 @@ impl Connection {
                 None => break,
             }
         }
+        drop(work);
         if self.devices.fetch_sub(1, Full) == 1 {
             self.end(End::Aborted);
         }
@@ -229,14 +248,16 @@ impl Connection {
 
     /// Ends the connection: everything that waits gets an error, and nothing new is taken.
     pub(crate) fn end(self: &Arc<Self>, how: End) {
+        let _work = self.work();
         let forgets = {
             let mut queue = self.queue.lock();
             if !queue.disconnect(how) {
                 return;
             }
+            // Who finds the queue closed must find the connection ended.
+            self.ended.store(true, Release);
             queue.take_forgets()
         };
-        self.ended.store(true, Release);
         drop(forgets);
         self.ready_wait.wake_all();
         loop {
@@ -262,6 +283,20 @@ impl Connection {
         }
         self.readable.wake_all();
         self.fasync.signal_readable();
+    }
+
+    /// The caller is about to take a request out of the queues, and to put it into another or to
+    /// end it while the returned value lives. It must not wait for anybody meanwhile.
+    pub(crate) fn work(&self) -> Work<'_> {
+        self.workers.fetch_add(1, Full);
+        Work(self)
+    }
+
+    /// Ends the connection, and waits until nobody is left who works on an answer.
+    pub(crate) fn end_and_wait(self: &Arc<Self>, how: End) {
+        self.end(how);
+        self.workers_wait
+            .wait_uninterruptible(|| self.workers.load(Acquire) == 0);
     }
 
     /// Tells one reader of the device that there is something to read.

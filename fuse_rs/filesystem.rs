@@ -49,10 +49,10 @@ impl FileSystem for Fuse {
     }
 
     fn set_key(inode: &inode::InodeData, key: u64) {
-        inode.set_node(key);
+        inode.set_key(key);
     }
 
     fn key(inode: &inode::InodeData) -> u64 {
-        inode.raw_node()
+        inode.key()
     }
 }

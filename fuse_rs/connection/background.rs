@@ -75,6 +75,7 @@ impl Connection {
         let to_queue = {
             let mut background = self.background.lock();
             if background.waiting.is_empty() && background.limit.try_start() {
+                request.take_place();
                 Some(request.clone())
             } else {
                 let _ = background.waiting.push_back(request.clone());
@@ -84,7 +85,6 @@ impl Connection {
         match to_queue {
             Some(ready) => {
                 if let Err(error) = self.enqueue(ready) {
-                    self.finish_background();
                     self.finish(&request, Err(error));
                 }
             }
@@ -102,7 +102,10 @@ impl Connection {
     /// A place has become free: the next may go.
     pub(super) fn finish_background(self: &Arc<Self>) {
         self.background.lock().limit.finish();
-        self.start_background();
+        // At the end, requests are not started by each other, but ended by `end`.
+        if !self.has_ended() {
+            self.start_background();
+        }
     }
 
     /// Queues as many waiting requests as there are places for.
@@ -118,8 +121,9 @@ impl Connection {
             let Some(next) = next else {
                 return;
             };
+            next.take_place();
+            // Fails only when the connection has ended, so this does not come back here.
             if let Err(error) = self.enqueue(next.clone()) {
-                self.background.lock().limit.finish();
                 self.finish(&next, Err(error));
             }
         }

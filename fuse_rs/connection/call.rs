@@ -2,13 +2,15 @@
 
 //! Making requests and waiting for them.
 
-use super::forget::ForgetNode;
-use super::forget::LookupRef;
+use super::node::NodeMemory;
+use super::node::NodePin;
+use super::node::ServerNode;
 use super::opened::ServerOpen;
 use super::opened::Ticket;
 use super::request::Completion;
 use super::request::Finish;
 use super::request::GiveBack;
+use super::request::Kept;
 use super::request::Parts;
 use super::request::Reply;
 use super::request::ReplyBuffer;
@@ -42,29 +44,65 @@ pub(crate) enum Identity {
     Kernel,
 }
 
-/// What stands in the header of a request beside the operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Envelope {
-    /// The inode on the wire; zero for none.
-    pub(crate) node: u64,
-    /// On whose behalf.
-    pub(crate) identity: Identity,
+/// What a request is about, and on whose behalf it is made.
+#[derive(Clone, Copy)]
+pub(crate) struct Envelope<'a> {
+    /// The node in the header; none for requests about no node.
+    node: Option<&'a Arc<ServerNode>>,
+    /// Another node that is named.
+    also: Option<&'a Arc<ServerNode>>,
+    /// An open file that is named.
+    open: Option<&'a Arc<ServerOpen>>,
+    identity: Identity,
 }
 
-impl Envelope {
-    /// About `node`, by the caller.
-    pub(crate) fn by_caller(node: NodeId) -> Self {
+impl<'a> Envelope<'a> {
+    /// About no node.
+    pub(crate) fn about_nothing() -> Self {
         Self {
-            node: node.get(),
+            node: None,
+            also: None,
+            open: None,
+            identity: Identity::Kernel,
+        }
+    }
+
+    /// About `node`, by the caller.
+    pub(crate) fn by_caller(node: &'a Arc<ServerNode>) -> Self {
+        Self {
+            node: Some(node),
             identity: Identity::Caller,
+            ..Self::about_nothing()
         }
     }
 
     /// About `node`, by the kernel.
-    pub(crate) fn by_kernel(node: NodeId) -> Self {
+    pub(crate) fn by_kernel(node: &'a Arc<ServerNode>) -> Self {
         Self {
-            node: node.get(),
-            identity: Identity::Kernel,
+            node: Some(node),
+            ..Self::about_nothing()
+        }
+    }
+
+    /// The body names `node`, too.
+    pub(crate) fn and(self, node: &'a Arc<ServerNode>) -> Self {
+        Self {
+            also: Some(node),
+            ..self
+        }
+    }
+
+    /// The body names an open file, if there is one.
+    pub(crate) fn with(self, open: Option<&'a Arc<ServerOpen>>) -> Self {
+        Self { open, ..self }
+    }
+
+    /// Keeps all that is named.
+    fn keep(&self, connection: &Arc<Connection>) -> Kept {
+        let pin = |node: Option<&'a Arc<ServerNode>>| node.map(|node| node.pin(connection));
+        Kept {
+            nodes: [pin(self.node), pin(self.also)],
+            open: self.open.cloned(),
         }
     }
 }
@@ -88,7 +126,7 @@ impl Connection {
     fn new_request<O: Operation>(
         &self,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         parts: Parts,
         memory: Option<RequestMemory>,
     ) -> Result<Arc<Request>> {
@@ -112,7 +150,7 @@ impl Connection {
             len: u32::try_from(total).map_err(|_| EINVAL)?,
             opcode: O::OPCODE.get(),
             unique: parts.unique.get(),
-            nodeid: envelope.node,
+            nodeid: envelope.node.map_or(0, |node| node.id().get()),
             uid,
             gid,
             pid,
@@ -135,7 +173,7 @@ impl Connection {
     fn call_raw<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         data: Option<Arc<PageData>>,
         give_back: GiveBack,
     ) -> Result<(Reply, GiveBack)> {
@@ -152,11 +190,11 @@ impl Connection {
             data,
             buffer: ReplyBuffer::for_shape(shape)?,
             completion: None,
-            in_background: false,
             give_back,
+            kept: Kept::default(),
         };
         let request = self.new_request(op, envelope, parts, None)?;
-        let answer = self.send_and_wait(request);
+        let answer = self.send_and_wait(request, envelope);
         if let Err(error) = &answer {
             if *error == ENOSYS {
                 self.set_lacks(O::OPCODE);
@@ -169,14 +207,22 @@ impl Connection {
     ///
     /// A signal is passed on to the server, which may cut its work short; a signal that kills the
     /// caller ends the wait, and the late answer is cleaned up after by whoever receives it.
-    fn send_and_wait(self: &Arc<Self>, request: Arc<Request>) -> Result<(Reply, GiveBack)> {
-        match self.wait_for(&request)? {
+    fn send_and_wait(
+        self: &Arc<Self>,
+        request: Arc<Request>,
+        envelope: Envelope<'_>,
+    ) -> Result<(Reply, GiveBack)> {
+        match self.wait_for(&request, envelope)? {
             (Ok(reply), give_back) => Ok((reply, give_back)),
             (Err(error), _) => Err(error),
         }
     }
 
-    fn wait_for(self: &Arc<Self>, request: &Arc<Request>) -> Result<(Result<Reply>, GiveBack)> {
+    fn wait_for(
+        self: &Arc<Self>,
+        request: &Arc<Request>,
+        envelope: Envelope<'_>,
+    ) -> Result<(Result<Reply>, GiveBack)> {
         if let Err(error) = self.enqueue(request.clone()) {
             self.finish(request, Err(error));
         }
@@ -188,7 +234,7 @@ impl Connection {
                 if self.take_back(request) {
                     self.finish(request, Err(EINTR));
                 }
-                if let Some(answer) = request.abandon() {
+                if let Some(answer) = request.abandon(envelope.keep(self)) {
                     return Ok(answer);
                 }
                 return Err(EINTR);
@@ -201,7 +247,7 @@ impl Connection {
     pub(crate) fn call<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
     ) -> Result<O::Reply> {
         let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
         op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
@@ -211,7 +257,7 @@ impl Connection {
     pub(crate) fn call_for_bytes<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
     ) -> Result<(O::Reply, Reply)> {
         let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
         let parsed = op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))?;
@@ -222,7 +268,7 @@ impl Connection {
     pub(crate) fn call_with_data<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         data: Arc<PageData>,
     ) -> Result<O::Reply> {
         let (reply, _) = self.call_raw(op, envelope, Some(data), GiveBack::default())?;
@@ -233,16 +279,16 @@ impl Connection {
     pub(crate) fn call_entry<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         node_of: impl FnOnce(&O::Reply) -> Option<NodeId>,
-    ) -> Result<(O::Reply, Option<LookupRef>)> {
+    ) -> Result<(O::Reply, Option<NodePin>)> {
         let give_back = GiveBack {
-            lookup: Some(ForgetNode::new()?),
+            lookup: Some(NodeMemory::new()?),
             open: None,
         };
         let (parsed, give_back) = self.call_giving(op, envelope, give_back)?;
         let lookup = match (node_of(&parsed), give_back.lookup) {
-            (Some(node), Some(memory)) => Some(LookupRef::new(self.clone(), node, memory)),
+            (Some(node), Some(memory)) => Some(NodePin::looked_up(self, node, memory)),
             _ => None,
         };
         Ok((parsed, lookup))
@@ -252,17 +298,17 @@ impl Connection {
     pub(crate) fn call_create(
         self: &Arc<Self>,
         op: &Create<'_>,
-        envelope: Envelope,
-    ) -> Result<(Entry, LookupRef, ServerOpen, OpenFlags)> {
+        envelope: Envelope<'_>,
+    ) -> Result<(Entry, NodePin, Arc<ServerOpen>, OpenFlags)> {
         let give_back = GiveBack {
-            lookup: Some(ForgetNode::new()?),
+            lookup: Some(NodeMemory::new()?),
             open: Some((None, Ticket::new(false, op.flags)?)),
         };
         let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
         let memory = give_back.lookup.ok_or(EIO)?;
         let (_, ticket) = give_back.open.ok_or(EIO)?;
-        let lookup = LookupRef::new(self.clone(), entry.node, memory);
-        let open = ticket.redeem(self, entry.node, opened.fh);
+        let lookup = NodePin::looked_up(self, entry.node, memory);
+        let open = ticket.redeem(self, lookup.node().pin(self), opened.fh);
         Ok((entry, lookup, open, opened.flags))
     }
 
@@ -270,22 +316,25 @@ impl Connection {
     pub(crate) fn call_open<T: Target>(
         self: &Arc<Self>,
         op: &Open<T>,
-        node: NodeId,
-    ) -> Result<(ServerOpen, OpenFlags)> {
+        node: &Arc<ServerNode>,
+    ) -> Result<(Arc<ServerOpen>, OpenFlags)> {
+        let ticket = Ticket::new(T::IS_DIRECTORY, op.flags)?;
         let give_back = GiveBack {
             lookup: None,
-            open: Some((Some(node), Ticket::new(T::IS_DIRECTORY, op.flags)?)),
+            open: Some((Some(node.pin(self)), ticket)),
         };
         let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
-        let (_, ticket) = give_back.open.ok_or(EIO)?;
-        Ok((ticket.redeem(self, node, opened.fh), opened.flags))
+        match give_back.open {
+            Some((Some(node), ticket)) => Ok((ticket.redeem(self, node, opened.fh), opened.flags)),
+            _ => Err(EIO),
+        }
     }
 
     /// A request whose reply holds something of the server's.
     fn call_giving<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         give_back: GiveBack,
     ) -> Result<(O::Reply, GiveBack)> {
         let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
@@ -307,7 +356,7 @@ impl Connection {
     pub(crate) fn post<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         data: Option<Arc<PageData>>,
         buffer: Option<ReplyBuffer>,
         completion: KBox<dyn Completion>,
@@ -320,7 +369,7 @@ impl Connection {
     pub(super) fn post_with<O: Operation>(
         self: &Arc<Self>,
         op: &O,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         data: Option<Arc<PageData>>,
         buffer: Option<ReplyBuffer>,
         completion: KBox<dyn Completion>,
@@ -339,8 +388,8 @@ impl Connection {
                 None => ReplyBuffer::for_shape(shape)?,
             },
             completion: Some(completion),
-            in_background: !is_init,
             give_back: GiveBack::default(),
+            kept: envelope.keep(self),
         };
         let request = self.new_request(op, envelope, parts, memory)?;
         if is_init {
@@ -356,7 +405,7 @@ impl Connection {
     /// A request has its answer, or will never have one.
     pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
         self.drop_interrupt(request);
-        let finish = request.set_answer(answer);
+        let (finish, kept) = request.set_answer(answer);
         if !matches!(finish, Finish::Late) {
             self.waiting.fetch_sub(1, Relaxed);
         }
@@ -364,12 +413,14 @@ impl Connection {
             Finish::Woken | Finish::Late => {}
             Finish::Run(mut completion, answer) => {
                 completion.complete(self, answer);
-                if request.in_background && !self.has_ended() {
+                if request.give_place_back() {
                     self.finish_background();
                 }
             }
             Finish::GiveBack(give_back, answer) => self.give_back(give_back, answer),
         }
+        // What follows from this is sent after what was sent with the request.
+        drop(kept);
     }
 
     /// Gives back what a reply that nobody uses holds of the server's.
@@ -378,22 +429,23 @@ impl Connection {
             return;
         };
         let body = reply.body();
-        let looked_up = give_back.lookup.as_ref().and_then(|_| looked_up_node(body));
-        if let Some((node, ticket)) = give_back.open {
-            let mut reader = Reader::new(body);
-            let rest = if node.is_none() {
-                // Behind the entry.
-                reader.take::<EntryOut>().map(|_| ())
-            } else {
-                Ok(())
-            };
-            let out = rest.and_then(|()| reader.take::<OpenOut>());
-            if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
-                drop(ticket.redeem(self, node, FileHandle(out.fh)));
-            }
-        }
-        if let (Some(memory), Some(node)) = (give_back.lookup, looked_up) {
-            self.forget(memory, node, 1);
+        let looked_up = give_back.lookup.and_then(|memory| {
+            let id = looked_up_node(body)?;
+            Some(NodePin::looked_up(self, id, memory))
+        });
+        let Some((node, ticket)) = give_back.open else {
+            return;
+        };
+        let mut reader = Reader::new(body);
+        let rest = if node.is_none() {
+            // Behind the entry.
+            reader.take::<EntryOut>().map(|_| ())
+        } else {
+            Ok(())
+        };
+        let out = rest.and_then(|()| reader.take::<OpenOut>());
+        if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
+            drop(ticket.redeem(self, node, FileHandle(out.fh)));
         }
     }
 }

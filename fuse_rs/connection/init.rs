@@ -3,7 +3,6 @@
 //! The handshake.
 
 use super::call::Envelope;
-use super::call::Identity;
 use super::request::Completion;
 use super::request::Reply;
 use super::Connection;
@@ -65,10 +64,7 @@ impl Connection {
     /// Sends INIT; everything else waits for its answer.
     pub(crate) fn send_init(self: &Arc<Self>, offer: Offer) -> Result {
         let op = Init { offer };
-        let envelope = Envelope {
-            node: 0,
-            identity: Identity::Kernel,
-        };
+        let envelope = Envelope::about_nothing();
         let done = KBox::new(InitDone { offer }, GFP_KERNEL)?;
         self.post(&op, envelope, None, None, done)
     }

@@ -2,24 +2,26 @@
 
 //! Files the server has opened, and closing them.
 //!
-//! What the server has opened is a value, [`ServerOpen`], and dropping it sends RELEASE. The
-//! memory for that is allocated before OPEN is sent, so that closing cannot fail, as a
-//! [`Ticket`].
+//! What the server has opened is a value, [`ServerOpen`], and dropping the last reference to it
+//! sends RELEASE. The memory for that is allocated before OPEN is sent, so that closing cannot
+//! fail, as a [`Ticket`].
 
 use super::call::Envelope;
 use super::call::Ignore;
+use super::node::NodePin;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
+use core::mem::MaybeUninit;
 use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::FileHandle;
-use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::open::ReleaseIn;
 use fuse_pure::op::open::Directory;
 use fuse_pure::op::open::File;
 use fuse_pure::op::open::Release;
 use fuse_pure::op::open::Target;
 use kernel::fs::file::flags;
+use kernel::sync::UniqueArc;
 
 /// Flags that matter only while a file is opened; an open file does not have them.
 pub(crate) const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
@@ -29,6 +31,7 @@ pub(crate) struct Ticket {
     directory: bool,
     flags: u32,
     memory: RequestMemory,
+    slot: UniqueArc<MaybeUninit<ServerOpen>>,
 }
 
 impl Ticket {
@@ -43,32 +46,38 @@ impl Ticket {
             directory,
             flags: flags & !AT_OPEN,
             memory: RequestMemory::new(len)?,
+            slot: UniqueArc::new_uninit(GFP_KERNEL)?,
         })
     }
 
-    /// The server has opened `node` as `fh`.
+    /// The server has opened the node as `fh`.
     pub(super) fn redeem(
         self,
         connection: &Arc<Connection>,
-        node: NodeId,
+        node: NodePin,
         fh: FileHandle,
-    ) -> ServerOpen {
-        ServerOpen {
+    ) -> Arc<ServerOpen> {
+        let open = ServerOpen {
             connection: connection.clone(),
             node,
             fh,
-            ticket: Some(self),
-        }
+            directory: self.directory,
+            flags: self.flags,
+            memory: Some(self.memory),
+        };
+        self.slot.write(open).into()
     }
 }
 
-/// A file or directory the server has opened.
-#[must_use]
+/// A file or directory the server has opened: shared by who uses it and by requests that name
+/// it, so that RELEASE comes after the last of them has been answered.
 pub(crate) struct ServerOpen {
     connection: Arc<Connection>,
-    node: NodeId,
+    node: NodePin,
     fh: FileHandle,
-    ticket: Option<Ticket>,
+    directory: bool,
+    flags: u32,
+    memory: Option<RequestMemory>,
 }
 
 impl ServerOpen {
@@ -77,14 +86,14 @@ impl ServerOpen {
         self.fh
     }
 
-    fn release<T: Target>(&self, flags: u32, memory: RequestMemory, target: T) {
+    fn release<T: Target>(&self, memory: RequestMemory, target: T) {
         let op = Release {
             fh: self.fh,
-            flags,
+            flags: self.flags,
             target,
         };
         let posted = Ignore::boxed().and_then(|done| {
-            let envelope = Envelope::by_kernel(self.node);
+            let envelope = Envelope::by_kernel(self.node.node());
             self.connection
                 .post_with(&op, envelope, None, None, done, Some(memory))
         });
@@ -97,13 +106,9 @@ impl ServerOpen {
 
 impl Drop for ServerOpen {
     fn drop(&mut self) {
-        match self.ticket.take() {
-            Some(Ticket {
-                directory: true,
-                flags,
-                memory,
-            }) => self.release(flags, memory, Directory),
-            Some(Ticket { flags, memory, .. }) => self.release(flags, memory, File),
+        match self.memory.take() {
+            Some(memory) if self.directory => self.release(memory, Directory),
+            Some(memory) => self.release(memory, File),
             None => {}
         }
     }

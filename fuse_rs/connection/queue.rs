@@ -2,7 +2,7 @@
 
 //! Where requests wait for the server, and where they are remembered while it has them.
 
-use super::forget::ForgetNode;
+use super::node::ServerNode;
 use super::request::Request;
 use super::Connection;
 use super::End;
@@ -17,7 +17,7 @@ pub(crate) struct InputQueue {
     end: Option<End>,
     pending: Queue<Request, 0>,
     interrupts: Queue<Request, 1>,
-    forgets: Queue<ForgetNode>,
+    forgets: Queue<ServerNode>,
     turn: ForgetTurn,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Deliverable {
     /// Notice that a request was interrupted.
     Interrupt(Unique),
     /// Lookups given back; at least one.
-    Forgets(Queue<ForgetNode>),
+    Forgets(Queue<ServerNode>),
 }
 
 impl InputQueue {
@@ -60,7 +60,7 @@ impl InputQueue {
         true
     }
 
-    pub(super) fn take_forgets(&mut self) -> Queue<ForgetNode> {
+    pub(super) fn take_forgets(&mut self) -> Queue<ServerNode> {
         core::mem::take(&mut self.forgets)
     }
 
@@ -199,7 +199,7 @@ impl Connection {
     }
 
     /// Gives lookups back. Does not sleep.
-    pub(super) fn queue_forget(&self, node: Arc<ForgetNode>) {
+    pub(super) fn queue_forget(&self, node: Arc<ServerNode>) {
         let mut queue = self.queue.lock();
         if queue.end.is_some() {
             return;

@@ -7,14 +7,15 @@
 //! request, the transport while it receives, whoever wanted the answer afterwards. Ending a
 //! request early therefore needs no care for copies in progress: the copier owns what it fills.
 
-use super::forget::ForgetNode;
+use super::node::NodeMemory;
+use super::node::NodePin;
+use super::opened::ServerOpen;
 use super::opened::Ticket;
 use super::Connection;
 use crate::prelude::*;
 use core::mem::MaybeUninit;
 use fuse_pure::abi::cursor::Overflow;
 use fuse_pure::abi::cursor::Writer;
-use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::ReplyShape;
@@ -49,19 +50,22 @@ impl ReplyBuffer {
         }
     }
 
-    /// Takes `len` bytes from the server.
-    pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> Result {
+    /// Takes `len` bytes from the server; `false` if it got fewer, in which case it may be tried
+    /// again. Does not allocate.
+    pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> bool {
         let copied = match self {
-            Self::Inline(bytes) => from.copy_from_iter(bytes.get_mut(..len).ok_or(EIO)?),
-            // The source holds just the body, and the capacity was made for its shape.
-            Self::Bytes(bytes) => from.copy_from_iter_vec(bytes, GFP_KERNEL)?,
+            Self::Inline(bytes) => match bytes.get_mut(..len) {
+                Some(bytes) => from.copy_from_iter(bytes),
+                None => return false,
+            },
+            Self::Bytes(bytes) => {
+                bytes.clear();
+                // The source holds just the body, and the capacity was made for its shape.
+                from.copy_from_iter_vec(bytes, GFP_KERNEL).unwrap_or(0)
+            }
             Self::Folios(run) => return run.fill(from, len),
         };
-        if copied == len {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
+        copied == len
     }
 }
 
@@ -96,9 +100,19 @@ pub(crate) trait Completion: Send {
 #[derive(Default)]
 pub(crate) struct GiveBack {
     /// The reply counts a lookup.
-    pub(crate) lookup: Option<Arc<ForgetNode>>,
-    /// The reply opens a file, of this inode or of the one in the reply.
-    pub(crate) open: Option<(Option<NodeId>, Ticket)>,
+    pub(crate) lookup: Option<NodeMemory>,
+    /// The reply opens a file, of this node or of the one in the reply.
+    pub(crate) open: Option<(Option<NodePin>, Ticket)>,
+}
+
+/// What a request names, kept until the server can no longer be working on it.
+#[derive(Default)]
+#[expect(dead_code, reason = "held, and dropped when the time has come")]
+pub(crate) struct Kept {
+    /// Nodes.
+    pub(super) nodes: [Option<NodePin>; 2],
+    /// An open file.
+    pub(super) open: Option<Arc<ServerOpen>>,
 }
 
 /// Who wants the answer.
@@ -130,6 +144,7 @@ pub(super) struct State {
     device: u64,
     interrupted: bool,
     give_back: GiveBack,
+    kept: Kept,
 }
 
 /// A request and the place for its reply.
@@ -148,7 +163,7 @@ pub(crate) struct Request {
     /// Data that follows the body.
     pub(crate) data: Option<Arc<PageData>>,
     /// It holds a place among the background requests.
-    pub(super) in_background: bool,
+    place: Atomic<bool>,
     #[pin]
     state: SpinLock<State>,
     #[pin]
@@ -191,8 +206,8 @@ pub(super) struct Parts {
     pub(super) data: Option<Arc<PageData>>,
     pub(super) buffer: ReplyBuffer,
     pub(super) completion: Option<KBox<dyn Completion>>,
-    pub(super) in_background: bool,
     pub(super) give_back: GiveBack,
+    pub(super) kept: Kept,
 }
 
 /// What follows from an answer.
@@ -228,8 +243,8 @@ impl Request {
             data,
             buffer,
             completion,
-            in_background,
             give_back,
+            kept,
         } = parts;
         let state = State {
             stage: Stage::Queued(buffer),
@@ -240,6 +255,7 @@ impl Request {
             device: 0,
             interrupted: false,
             give_back,
+            kept,
         };
         let request = request.pin_init_with(pin_init!(Self {
             link: Link::new(),
@@ -249,7 +265,7 @@ impl Request {
             shape,
             message,
             data,
-            in_background,
+            place: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::Request::state"),
             wait <- new_wait_queue!("fuse_rs::Request::wait"),
         }));
@@ -258,6 +274,16 @@ impl Request {
             Err(never) => match never {},
         };
         Ok(request.into())
+    }
+
+    /// The request has got a place among the background requests.
+    pub(super) fn take_place(&self) {
+        self.place.store(true, Relaxed);
+    }
+
+    /// Gives the place back; whether there was one.
+    pub(super) fn give_place_back(&self) -> bool {
+        self.place.xchg(false, Relaxed)
     }
 
     /// Bytes of the whole message.
@@ -301,36 +327,51 @@ impl Request {
         }
     }
 
-    /// Records the answer.
-    pub(super) fn set_answer(&self, answer: Result<Reply>) -> Finish {
+    /// The reply could not be received now: takes the buffer back.
+    pub(crate) fn stop_receiving(&self, buffer: ReplyBuffer) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Receiving) {
+            state.stage = Stage::Sent(buffer);
+        } else {
+            drop(state);
+            drop(buffer);
+        }
+    }
+
+    /// Records the answer. What the request has kept is returned, to be dropped last.
+    pub(super) fn set_answer(&self, answer: Result<Reply>) -> (Finish, Kept) {
         let mut state = self.state.lock();
         if matches!(state.stage, Stage::Answered(_) | Stage::Finished) {
-            return Finish::Late;
+            return (Finish::Late, Kept::default());
         }
-        match core::mem::replace(&mut state.owner, Owner::Abandoned) {
+        let kept = core::mem::take(&mut state.kept);
+        let give_back = core::mem::take(&mut state.give_back);
+        // The buffer of a request that ends without a reply goes with the stage.
+        let (unused, finish) = match core::mem::replace(&mut state.owner, Owner::Abandoned) {
             Owner::Waiter => {
                 state.owner = Owner::Waiter;
-                // The buffer of a request that ends without a reply goes with the stage.
-                let unused = core::mem::replace(&mut state.stage, Stage::Answered(answer));
-                drop(state);
-                drop(unused);
-                self.wait.wake_all();
-                Finish::Woken
+                state.give_back = give_back;
+                let answered = Stage::Answered(answer);
+                (
+                    core::mem::replace(&mut state.stage, answered),
+                    Finish::Woken,
+                )
             }
-            Owner::Completion(completion) => {
-                let unused = core::mem::replace(&mut state.stage, Stage::Finished);
-                drop(state);
-                drop(unused);
-                Finish::Run(completion, answer)
-            }
-            Owner::Abandoned => {
-                let unused = core::mem::replace(&mut state.stage, Stage::Finished);
-                let give_back = core::mem::take(&mut state.give_back);
-                drop(state);
-                drop(unused);
-                Finish::GiveBack(give_back, answer)
-            }
+            Owner::Completion(completion) => (
+                core::mem::replace(&mut state.stage, Stage::Finished),
+                Finish::Run(completion, answer),
+            ),
+            Owner::Abandoned => (
+                core::mem::replace(&mut state.stage, Stage::Finished),
+                Finish::GiveBack(give_back, answer),
+            ),
+        };
+        drop(state);
+        drop(unused);
+        if matches!(finish, Finish::Woken) {
+            self.wait.wake_all();
         }
+        (finish, kept)
     }
 
     fn is_answered(&self) -> bool {
@@ -369,12 +410,14 @@ impl Request {
         }
     }
 
-    /// The waiter goes away. An answer that came at the same moment is returned.
-    pub(super) fn abandon(&self) -> Option<(Result<Reply>, GiveBack)> {
+    /// The waiter goes away, and leaves behind what must be kept until the server has answered.
+    /// An answer that came at the same moment is returned.
+    pub(super) fn abandon(&self, kept: Kept) -> Option<(Result<Reply>, GiveBack)> {
         {
             let mut state = self.state.lock();
             if !matches!(state.stage, Stage::Answered(_)) {
                 state.owner = Owner::Abandoned;
+                state.kept = kept;
                 return None;
             }
         }

@@ -145,7 +145,10 @@ pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
     let op = Getattr {
         fh: handle.map(|handle| handle.fh()),
     };
-    let reply = connection.call(&op, Envelope::by_caller(node))?;
+    let reply = connection.call(
+        &op,
+        Envelope::by_caller(node).with(handle.and_then(Handle::open_there)),
+    )?;
     update(inode, &reply.attr, reply.valid, version)
 }
 
@@ -213,7 +216,10 @@ impl InodeOperations for Fuse {
             ..Setattr::default()
         };
         let reply = connection
-            .call(&op, Envelope::by_caller(node))
+            .call(
+                &op,
+                Envelope::by_caller(node).with(file.and_then(Handle::open_there)),
+            )
             .inspect_err(|_| invalidate(inode))?;
         // The caller holds the inode's lock, so nothing we sent is newer than this.
         update(inode, &reply.attr, reply.valid, AttrVersion(0))
@@ -266,6 +272,18 @@ pub(crate) fn written(inode: &Inode, end: u64) {
     let mut state = inode.data().state.lock();
     state.version = connection.next_attr_version();
     if end > inode.size() {
+        inode.set_size(end);
+    }
+    drop(state);
+    invalidate(inode);
+}
+
+/// The server has found the end of the file at `end`, in a request made at `version`.
+pub(crate) fn shorter(inode: &Inode, end: u64, version: AttrVersion) {
+    let connection = connection(inode);
+    let mut state = inode.data().state.lock();
+    if end < inode.size() && !version.is_stale_for(state.version) {
+        state.version = connection.next_attr_version();
         inode.set_size(end);
     }
     drop(state);

@@ -54,7 +54,7 @@ fn look_again(dir: &Inode, name: &[u8], dentry: &Dentry, known: &Inode) -> Resul
         Err(error) if error == ENOMEM || error == EINTR => return Err(error),
         Err(_) => return Ok(Validity::Invalid),
     };
-    if entry.node.get() != known.data().raw_node() || inode::is_other(known, &entry) {
+    if entry.node.get() != known.data().key() || inode::is_other(known, &entry) {
         return Ok(Validity::Invalid);
     }
     inode::adopt(known, lookup);

@@ -9,7 +9,7 @@ use super::Dentry;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
-use crate::connection::forget::LookupRef;
+use crate::connection::node::NodePin;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
@@ -49,7 +49,7 @@ fn name_of(dentry: &Dentry) -> Result<Name<'_>> {
 }
 
 /// The connection and the directory's node id, for a request of the caller's about it.
-fn about(dir: &Inode) -> Result<(&Arc<Connection>, Envelope)> {
+fn about(dir: &Inode) -> Result<(&Arc<Connection>, Envelope<'_>)> {
     Ok((
         inode::connection(dir),
         Envelope::by_caller(inode::node(dir)?),
@@ -60,7 +60,7 @@ fn about(dir: &Inode) -> Result<(&Arc<Connection>, Envelope)> {
 fn named(
     dir: &Inode,
     entry: &Entry,
-    lookup: Option<LookupRef>,
+    lookup: Option<NodePin>,
     version: AttrVersion,
 ) -> Result<Named<Fuse>> {
     let lookup = lookup.ok_or(EIO)?;
@@ -194,11 +194,13 @@ impl DirOperations for Fuse {
     }
 
     fn link(inode: &Inode, dir: &Inode, dentry: &Dentry) -> Result<Named<Self>> {
+        let node = inode::node(inode)?;
         let op = Link {
-            node: inode::node(inode)?,
+            node: node.id(),
             name: name_of(dentry)?,
         };
         let (connection, envelope) = about(dir)?;
+        let envelope = envelope.and(node);
         let version = connection.attr_version();
         let answer = connection.call_entry(&op, envelope, |entry| Some(entry.node));
         let (entry, lookup) = match answer {
@@ -256,10 +258,11 @@ impl DirOperations for Fuse {
     fn rename(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) -> Result {
         let (connection, envelope) = about(old_dir)?;
         let new_dir_node = inode::node(new_dir)?;
+        let envelope = envelope.and(new_dir_node);
         let (old_name, new_name) = (name_of(old)?, name_of(new)?);
         let answer = if flags == 0 {
             let op = Rename {
-                new_dir: new_dir_node,
+                new_dir: new_dir_node.id(),
                 old: old_name,
                 new: new_name,
             };
@@ -269,7 +272,7 @@ impl DirOperations for Fuse {
                 return Err(EINVAL);
             }
             let op = Rename2 {
-                new_dir: new_dir_node,
+                new_dir: new_dir_node.id(),
                 flags,
                 old: old_name,
                 new: new_name,

@@ -9,6 +9,7 @@ use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::connection::call::Ignore;
+use crate::connection::node::ServerNode;
 use crate::connection::opened::ServerOpen;
 use crate::connection::opened::AT_OPEN;
 use crate::connection::Connection;
@@ -16,7 +17,6 @@ use crate::page_cache;
 use crate::prelude::*;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::ids::FileHandle;
-use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::open::Directory;
 use fuse_pure::op::open::File;
@@ -36,7 +36,7 @@ use kernel_glue::vfs::file_ops::OpenMode;
 pub(crate) struct Handle {
     connection: Arc<Connection>,
     /// What is closed at the end; nothing if the server does not want to know about opens.
-    open_there: Option<ServerOpen>,
+    open_there: Option<Arc<ServerOpen>>,
     /// `O_*` flags of the open file.
     pub(crate) flags: u32,
     /// What the server says of it.
@@ -52,7 +52,7 @@ impl Handle {
     /// `ENOMEM`, after the server has been told to close it.
     pub(crate) fn new(
         connection: &Arc<Connection>,
-        open_there: Option<ServerOpen>,
+        open_there: Option<Arc<ServerOpen>>,
         open: OpenFlags,
         flags: u32,
         directory: bool,
@@ -71,7 +71,12 @@ impl Handle {
     pub(crate) fn fh(&self) -> FileHandle {
         self.open_there
             .as_ref()
-            .map_or(FileHandle(0), ServerOpen::fh)
+            .map_or(FileHandle(0), |open| open.fh())
+    }
+
+    /// What requests that name it must keep.
+    pub(crate) fn open_there(&self) -> Option<&Arc<ServerOpen>> {
+        self.open_there.as_ref()
     }
 
     /// Whether the page cache is left out.
@@ -85,10 +90,10 @@ const CREATION: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY;
 
 fn ask_open(
     connection: &Arc<Connection>,
-    node: NodeId,
+    node: &Arc<ServerNode>,
     flags: u32,
     directory: bool,
-) -> Result<(ServerOpen, OpenFlags)> {
+) -> Result<(Arc<ServerOpen>, OpenFlags)> {
     if directory {
         let op = Open {
             flags,
@@ -152,7 +157,7 @@ impl FileOperations for Fuse {
             fh: handle.fh(),
             lock_owner: handle.connection.lock_owner(owner),
         };
-        let envelope = Envelope::by_caller(node);
+        let envelope = Envelope::by_caller(node).with(handle.open_there());
         if was_killed() {
             // Nobody is left to hear of errors, and a server that does not answer must not keep
             // the process from ending.
@@ -168,7 +173,7 @@ impl FileOperations for Fuse {
 
     fn fsync(file: &OpenFile<'_>, datasync: bool) -> Result {
         let handle = file.handle().ok_or(EIO)?;
-        let envelope = Envelope::by_caller(inode::node(file.inode())?);
+        let envelope = Envelope::by_caller(inode::node(file.inode())?).with(handle.open_there());
         let answer = if handle.directory {
             let op = Fsync {
                 fh: handle.fh(),

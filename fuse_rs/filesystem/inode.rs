@@ -6,30 +6,29 @@ use super::attributes;
 use super::mount::Mount;
 use super::Inode;
 use super::SuperBlock;
-use crate::connection::forget::ForgetNode;
-use crate::connection::forget::LookupRef;
+use crate::connection::node::NodePin;
+use crate::connection::node::ServerNode;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::op::Entry;
 use kernel::sync::aref::ARef;
+use kernel::sync::SetOnce;
 use kernel_glue::vfs::inode::Got;
 
 /// What changes together under the inode's own lock.
 pub(crate) struct InodeState {
     /// How new the attributes are.
     pub(crate) version: AttrVersion,
-    /// Lookups the server has counted.
-    nlookup: u64,
-    /// Memory to give them back.
-    forget: Option<Arc<ForgetNode>>,
 }
 
 /// Data of an inode.
 #[pin_data]
 pub(crate) struct InodeData {
-    node: Atomic<u64>,
+    key: Atomic<u64>,
+    /// Set before anybody else sees the inode.
+    node: SetOnce<Arc<ServerNode>>,
     bad: Atomic<bool>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
@@ -42,7 +41,8 @@ impl InodeData {
     /// Data of an inode without a node id yet.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            node: Atomic::new(0),
+            key: Atomic::new(0),
+            node: SetOnce::new(),
             bad: Atomic::new(false),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
@@ -50,22 +50,20 @@ impl InodeData {
             state <- new_spinlock!(
                 InodeState {
                     version: AttrVersion(0),
-                    nlookup: 0,
-                    forget: None,
                 },
                 "fuse_rs::InodeData::state"
             ),
         })
     }
 
-    /// Sets the node id, once.
-    pub(crate) fn set_node(&self, node: u64) {
-        self.node.store(node, Relaxed);
+    /// Sets the node id under which the inode is found, once.
+    pub(crate) fn set_key(&self, key: u64) {
+        self.key.store(key, Relaxed);
     }
 
-    /// The node id as a number.
-    pub(crate) fn raw_node(&self) -> u64 {
-        self.node.load(Relaxed)
+    /// The node id under which the inode is found.
+    pub(crate) fn key(&self) -> u64 {
+        self.key.load(Relaxed)
     }
 
     /// The server has contradicted itself about the inode: it is of no use any more.
@@ -103,20 +101,6 @@ impl InodeData {
         self.ino.store(ino, Relaxed);
         self.block_size.store(block_size, Relaxed);
     }
-
-    fn adopt(&self, lookup: LookupRef) {
-        let memory = lookup.adopt();
-        let mut state = self.state.lock();
-        state.nlookup = state.nlookup.saturating_add(1);
-        let spare = if state.forget.is_none() {
-            state.forget = memory;
-            None
-        } else {
-            memory
-        };
-        drop(state);
-        drop(spare);
-    }
 }
 
 /// The inode's mount.
@@ -129,22 +113,24 @@ pub(crate) fn connection(inode: &Inode) -> &Arc<Connection> {
     &mount(inode).connection
 }
 
-/// The inode's node id.
+/// The inode as the server knows it.
 ///
 /// # Errors
 ///
 /// `EIO` for an inode the server has contradicted itself about.
-pub(crate) fn node(inode: &Inode) -> Result<NodeId> {
+pub(crate) fn node(inode: &Inode) -> Result<&Arc<ServerNode>> {
     if inode.data().is_bad() {
         return Err(EIO);
     }
-    NodeId::from_server(inode.data().raw_node()).ok_or(EIO)
+    inode.data().node.as_ref().ok_or(EIO)
 }
 
 /// The root of a mount. The server has not looked it up for us, so nothing is given back.
 pub(crate) fn make_root(sb: &SuperBlock, mode: u16) -> Result<ARef<Inode>> {
+    let node = ServerNode::root()?;
     match sb.inode(NodeId::ROOT.get())? {
         Got::New(new) => {
+            new.data().node.populate(node);
             new.set_number(NodeId::ROOT.get());
             new.data().set_identity(NodeId::ROOT.get(), 0);
             let attr = attributes::of_root(&sb.data().connection.user_ns, mode);
@@ -165,7 +151,7 @@ const MAX_TRIES: u32 = 4;
 pub(crate) fn from_entry(
     sb: &SuperBlock,
     entry: &Entry,
-    lookup: LookupRef,
+    lookup: NodePin,
     version: AttrVersion,
 ) -> Result<ARef<Inode>> {
     for _ in 0..MAX_TRIES {
@@ -173,7 +159,7 @@ pub(crate) fn from_entry(
             Got::New(new) => {
                 new.set_generation(entry.generation.0 as u32);
                 attributes::initialise(&new, entry);
-                new.data().adopt(lookup);
+                new.data().node.populate(lookup.into_node());
                 return Ok(new.finish(entry.attr.mode(), entry.attr.rdev));
             }
             Got::Existing(inode) => {
@@ -182,7 +168,7 @@ pub(crate) fn from_entry(
                     make_bad(&inode);
                     continue;
                 }
-                inode.data().adopt(lookup);
+                adopt(&inode, lookup);
                 attributes::update(&inode, &entry.attr, entry.attr_valid, version)?;
                 return Ok(inode);
             }
@@ -199,8 +185,10 @@ pub(crate) fn is_other(inode: &Inode, entry: &Entry) -> bool {
 }
 
 /// Adds a lookup to the count of an inode that turned out to be the same as before.
-pub(crate) fn adopt(inode: &Inode, lookup: LookupRef) {
-    inode.data().adopt(lookup);
+pub(crate) fn adopt(inode: &Inode, lookup: NodePin) {
+    if let Some(node) = inode.data().node.as_ref() {
+        lookup.merge_into(node);
+    }
 }
 
 /// Makes an inode of no use, and its node id free for another.
@@ -209,17 +197,9 @@ pub(crate) fn make_bad(inode: &Inode) {
     inode.data().set_bad();
 }
 
-/// Gives the lookups of an inode back that nobody uses any more.
+/// Nobody uses the inode any more: the server may forget it, once it has done what it was asked.
 pub(crate) fn forget(inode: &Inode) {
-    let (count, memory) = {
-        let mut state = inode.data().state.lock();
-        (
-            core::mem::replace(&mut state.nlookup, 0),
-            state.forget.take(),
-        )
-    };
-    let node = NodeId::from_server(inode.data().raw_node());
-    if let (Some(memory), Some(node), true) = (memory, node, count > 0) {
-        connection(inode).forget(memory, node, count);
+    if let Some(node) = inode.data().node.as_ref() {
+        node.unpin(connection(inode));
     }
 }

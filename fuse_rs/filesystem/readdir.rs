@@ -18,7 +18,7 @@ const MAX: usize = 32 * PAGE_SIZE;
 pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let dir = file.inode();
     let handle = file.handle().ok_or(EIO)?;
-    let envelope = Envelope::by_caller(inode::node(dir)?);
+    let envelope = Envelope::by_caller(inode::node(dir)?).with(handle.open_there());
     let connection = inode::connection(dir);
     let op = Readdir {
         fh: handle.fh(),

@@ -14,6 +14,7 @@ use crate::connection::call::Envelope;
 use crate::connection::End;
 use crate::prelude::*;
 use fuse_pure::op::attr::Statfs;
+use fuse_pure::op::forget::Destroy;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 use kernel_glue::vfs::attributes::FsStatistics;
@@ -74,6 +75,11 @@ impl SuperOperations for Fuse {
     }
 
     fn shutdown(mount: &Mount) {
-        mount.connection.end(End::Unmounted);
+        if mount.options.block_size.is_some() && mount.connection.terms().is_some() {
+            // Such servers write their caches out now, and umount(2) returns when the device is
+            // free. An error means that there is nobody who could.
+            let _ = mount.connection.call(&Destroy, Envelope::about_nothing());
+        }
+        mount.connection.end_and_wait(End::Unmounted);
     }
 }

@@ -12,6 +12,45 @@ pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
+/// Makes sure that the next `len` bytes of `source` can be read, as far as that can be told.
+///
+/// # Context
+///
+/// May sleep, for as long as the owner of the memory likes.
+///
+/// # Errors
+///
+/// `EFAULT` when they cannot.
+pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> Result {
+    // SAFETY: The source is valid; it is only read.
+    let missing = unsafe { bindings::fault_in_iov_iter_readable(source.as_raw(), len) };
+    if missing == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Runs `copy`, which does not wait for memory of the source that is not there: copies come up
+/// short instead. If it returns `false`, the source is where it was before.
+pub fn without_faults(
+    source: &mut IovIterSource<'_>,
+    copy: impl FnOnce(&mut IovIterSource<'_>) -> bool,
+) -> bool {
+    // SAFETY: An iterator is plain data that refers to what the source borrows.
+    let before = unsafe { source.as_raw().read() };
+    // SAFETY: Balanced below, on the same task.
+    unsafe { bindings::fuse_rs_helper_pagefault_disable() };
+    let done = copy(source);
+    // SAFETY: As above.
+    unsafe { bindings::fuse_rs_helper_pagefault_enable() };
+    if !done {
+        // SAFETY: This is what the source was when it was valid.
+        unsafe { source.as_raw().write(before) };
+    }
+    done
+}
+
 /// Where a message goes, piece by piece.
 pub trait MessageSink {
     /// Bytes that still fit.

@@ -19,7 +19,9 @@ use crate::filesystem::Inode;
 use crate::prelude::*;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::op::rw::Read;
+use kernel::sync::aref::ARef;
 use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
@@ -27,36 +29,52 @@ use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::vfs::file::Io;
 
 /// Ends a read into the page cache.
-struct Filled;
+///
+/// It keeps the inode, so that an inode whose folios wait for the server is not evicted:
+/// whoever needs memory would wait, too.
+struct Filled {
+    inode: ARef<Inode>,
+    /// Version of the attributes when the request was made.
+    version: AttrVersion,
+}
 
 impl Completion for Filled {
     fn complete(&mut self, _: &Arc<Connection>, answer: Result<Reply>) {
-        // A run that is not ended successfully ends its folios with an error when dropped. What
-        // the server did not send was zeroed: it is beyond the end of the file, as far as it
-        // knows.
-        if let Ok(Reply {
+        // Folios of a run that has not been filled end with an error.
+        let Ok(Reply {
             buffer: ReplyBuffer::Folios(run),
-            ..
+            len,
         }) = answer
-        {
-            run.end(true);
+        else {
+            return;
+        };
+        if len < run.len() {
+            // The file ends there, as far as the server knows; behind it the run is zeroed.
+            let end = run.start().saturating_add(len as u64);
+            attributes::shorter(&self.inode, end, self.version);
         }
+        run.end();
     }
 }
 
 /// Sends a READ that fills `run`.
 fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
     let node = inode::node(inode)?;
+    let connection = inode::connection(inode);
     let op = Read {
         fh: handle.map_or(FileHandle(0), |handle| handle.fh()),
         offset: run.start(),
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
         flags: handle.map_or(0, |handle| handle.flags),
     };
-    let done = KBox::new(Filled, GFP_KERNEL)?;
-    inode::connection(inode).post(
+    let filled = Filled {
+        inode: inode.into(),
+        version: connection.attr_version(),
+    };
+    let done = KBox::new(filled, GFP_KERNEL)?;
+    connection.post(
         &op,
-        Envelope::by_caller(node),
+        Envelope::by_caller(node).with(handle.and_then(Handle::open_there)),
         None,
         Some(ReplyBuffer::Folios(run)),
         done,
@@ -127,7 +145,7 @@ fn read_direct(
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
     let connection = inode::connection(inode);
-    let envelope = Envelope::by_caller(inode::node(inode)?);
+    let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
     let max = connection.wait_ready()?.max_read as usize;
     let mut total = 0usize;
     while !to.is_empty() {

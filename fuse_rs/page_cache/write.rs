@@ -46,38 +46,44 @@ fn write_through(
     cached: bool,
 ) -> Result<usize> {
     let connection = inode::connection(inode);
-    let envelope = Envelope::by_caller(inode::node(inode)?);
+    let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
     let max = connection.wait_ready()?.max_write as usize;
     let mut total = 0usize;
     while !from.is_empty() {
         let position = io.position();
-        let outcome = PageData::copy_from(from, max).and_then(|data| {
-            let data = Arc::new(data, GFP_KERNEL)?;
-            let op = Write {
-                fh: handle.fh(),
-                offset: position,
-                size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
-                write_flags: WriteFlags::empty(),
-                flags: handle.flags,
+        let data =
+            match PageData::copy_from(from, max).and_then(|data| Ok(Arc::new(data, GFP_KERNEL)?)) {
+                Ok(data) => data,
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => break,
             };
-            let written = connection.call_with_data(&op, envelope, data.clone())? as usize;
-            Ok((written, data))
-        });
-        let (written, data) = match outcome {
-            Ok(done) => done,
-            Err(error) if total == 0 => {
+        let op = Write {
+            fh: handle.fh(),
+            offset: position,
+            size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
+            write_flags: WriteFlags::empty(),
+            flags: handle.flags,
+        };
+        let written = match connection.call_with_data(&op, envelope, data.clone()) {
+            Ok(written) => written as usize,
+            Err(error) => {
+                // Nobody knows what of it the server has taken.
                 attributes::invalidate(inode);
-                return Err(error);
+                inode.invalidate_range(position, data.len() as u64);
+                if total == 0 {
+                    return Err(error);
+                }
+                break;
             }
-            Err(_) => break,
         };
         let end = position.saturating_add(written as u64);
-        attributes::written(inode, end);
         if cached {
             update_cache(inode, position, &data, written);
         } else {
             inode.invalidate_range(position, written as u64);
         }
+        // After the data: who sees the new size finds it.
+        attributes::written(inode, end);
         io.set_position(end);
         total = total.saturating_add(written);
         if written < data.len() {
@@ -105,8 +111,7 @@ fn update_cache(inode: &Inode, position: u64, data: &PageData, len: usize) {
             if folio.is_uptodate() {
                 data.copy_to_folio(done, &mut folio, within, part);
             } else if whole && folio.size() == PAGE_SIZE {
-                data.copy_to_folio(done, &mut folio, within, part);
-                folio.mark_uptodate();
+                data.fill_folio(done, &mut folio);
             }
         }
         done += part;

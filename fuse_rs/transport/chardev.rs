@@ -27,6 +27,10 @@ pub(crate) struct ServerFile {
     /// Tells the device files of a connection apart.
     id: u64,
     connection: SetOnce<Arc<Connection>>,
+    /// The file has been closed; whoever attaches it now is too late.
+    closed: Atomic<bool>,
+    /// The connection does not count the file any more.
+    detached: Atomic<bool>,
 }
 
 /// ioctls of the device, by number: `_IOR(229, 0, uint32_t)` attaches to another file's
@@ -43,13 +47,25 @@ impl ServerFile {
     ///
     /// # Errors
     ///
-    /// `EINVAL` when it serves one already.
+    /// `EINVAL` when it serves one already; `ENOTCONN` when it has been closed meanwhile.
     pub(crate) fn attach(&self, connection: &Arc<Connection>) -> Result {
-        if self.connection.populate(connection.clone()) {
-            connection.add_device();
-            Ok(())
-        } else {
-            Err(EINVAL)
+        // Counted first: a connection ends when it has no device left.
+        connection.add_device();
+        if !self.connection.populate(connection.clone()) {
+            connection.remove_device(self.id);
+            return Err(EINVAL);
+        }
+        // Of this and `release`, the later one sees what the earlier has done.
+        if self.closed.cmpxchg(false, false, Full).is_err() {
+            self.detach(connection);
+            return Err(ENOTCONN);
+        }
+        Ok(())
+    }
+
+    fn detach(&self, connection: &Arc<Connection>) {
+        if !self.detached.xchg(true, Full) {
+            connection.remove_device(self.id);
         }
     }
 
@@ -83,14 +99,17 @@ impl Device for ServerFile {
             Self {
                 id: NEXT_ID.fetch_add(1, Relaxed),
                 connection: SetOnce::new(),
+                closed: Atomic::new(false),
+                detached: Atomic::new(false),
             },
             GFP_KERNEL,
         )?)
     }
 
     fn release(this: Arc<Self>) {
+        this.closed.xchg(true, Full);
         if let Ok(connection) = this.connection() {
-            connection.remove_device(this.id);
+            this.detach(connection);
         }
     }
 

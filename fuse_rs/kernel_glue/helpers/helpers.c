@@ -301,3 +301,13 @@ unsigned long fuse_rs_helper_totalram_pages(void)
 {
 	return totalram_pages();
 }
+
+void fuse_rs_helper_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+void fuse_rs_helper_pagefault_enable(void)
+{
+	pagefault_enable();
+}

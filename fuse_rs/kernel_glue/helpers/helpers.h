@@ -20,6 +20,7 @@
 enum fuse_rs_const : u64 {
 	FUSE_RS_SB_POSIXACL	= SB_POSIXACL,
 	FUSE_RS_SB_MANDLOCK	= SB_MANDLOCK,
+	FUSE_RS_SB_DYING	= SB_DYING,
 	FUSE_RS_SB_NOSEC	= SB_NOSEC,
 	FUSE_RS_SB_I_VERSION	= SB_I_VERSION,
 	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
@@ -99,6 +100,10 @@ struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
+
+/* faults */
+void fuse_rs_helper_pagefault_disable(void);
+void fuse_rs_helper_pagefault_enable(void);
 
 /* pipes */
 size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe);

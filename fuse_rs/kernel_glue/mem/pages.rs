@@ -207,6 +207,15 @@ impl PageData {
             .try_for_each(|page| dest.put_page(&SharedPage(page)))
     }
 
+    /// Fills `folio` with the bytes from position `from` of this data, if there are enough.
+    pub fn fill_folio(&self, from: usize, folio: &mut LockedFolio) {
+        let size = folio.size();
+        if size <= self.len.saturating_sub(from) {
+            self.copy_to_folio(from, folio, 0, size);
+            folio.mark_uptodate();
+        }
+    }
+
     /// Copies bytes from position `from` of this data into `folio` at `to`, as far as both reach.
     pub fn copy_to_folio(&self, from: usize, folio: &mut LockedFolio, to: usize, len: usize) {
         let len = len.min(self.len.saturating_sub(from));

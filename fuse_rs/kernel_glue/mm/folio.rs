@@ -55,7 +55,7 @@ impl LockedFolio {
     }
 
     /// Declares the content valid. The caller has written all of it.
-    pub fn mark_uptodate(&mut self) {
+    pub(crate) fn mark_uptodate(&mut self) {
         // SAFETY: We own the lock.
         unsafe { bindings::fuse_rs_helper_folio_mark_uptodate(self.as_ptr()) };
     }
@@ -111,8 +111,10 @@ impl LockedFolio {
         }
     }
 
-    /// Ends a read into the folio: marks it valid if it succeeded, and unlocks.
-    pub fn end_read(self, success: bool) {
+    /// Ends a read into the folio: marks it valid if all of it was written, and unlocks.
+    pub(crate) fn end_read(self, success: bool) {
+        // The kernel's function toggles the mark.
+        let success = success && !self.is_uptodate();
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: We own the lock and a reference; both are given up here.
         unsafe {
@@ -134,11 +136,16 @@ impl Drop for LockedFolio {
 
 /// A run of locked folios, adjacent in their file, that are to be filled.
 ///
-/// Dropping it ends the read with an error.
+/// Dropping it ends the read, with an error unless the run has been filled.
+///
+/// # Invariants
+///
+/// `filled` is set only when all bytes of all folios have been written.
 pub struct FolioRun {
     folios: KVec<LockedFolio>,
     start: u64,
     len: usize,
+    filled: bool,
 }
 
 impl FolioRun {
@@ -148,12 +155,16 @@ impl FolioRun {
             folios: KVec::with_capacity(capacity, GFP_KERNEL | __GFP_NOWARN)?,
             start: 0,
             len: 0,
+            filled: false,
         })
     }
 
     /// Adds a folio; gives it back if it does not follow the last one or would have to allocate.
     pub fn push(&mut self, folio: LockedFolio) -> Result<(), LockedFolio> {
         let (position, size) = (folio.position(), folio.size());
+        if self.filled {
+            return Err(folio);
+        }
         if self.folios.is_empty() {
             self.start = position;
         } else if position != self.start.wrapping_add(self.len as u64) {
@@ -183,36 +194,32 @@ impl FolioRun {
         self.folios.is_empty()
     }
 
-    /// Fills the run with `len` bytes of `source` and zeroes the rest.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` when `source` does not have them.
-    pub fn fill(&mut self, source: &mut IovIterSource<'_>, len: usize) -> Result {
+    /// Fills the run with `len` bytes of `source` and zeroes the rest; `false` if `source` does not
+    /// have them.
+    pub fn fill(&mut self, source: &mut IovIterSource<'_>, len: usize) -> bool {
         let mut left = len.min(self.len);
         for folio in self.folios.iter_mut() {
             let part = left.min(folio.size());
             if folio.copy_from_iter(0, part, source) != part {
-                return Err(EFAULT);
+                return false;
             }
             folio.zero_from(part);
             left -= part;
         }
-        Ok(())
+        self.filled = true;
+        true
     }
 
-    /// Ends the read of all folios.
-    pub fn end(mut self, success: bool) {
-        for folio in core::mem::take(&mut self.folios) {
-            folio.end_read(success);
-        }
+    /// Ends the read of all folios: with success if the run has been filled.
+    pub fn end(self) {
+        drop(self);
     }
 }
 
 impl Drop for FolioRun {
     fn drop(&mut self) {
         for folio in core::mem::take(&mut self.folios) {
-            folio.end_read(false);
+            folio.end_read(self.filled);
         }
     }
 }

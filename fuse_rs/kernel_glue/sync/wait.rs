@@ -11,6 +11,8 @@ use kernel::types::Opaque;
 /// Which signals end a wait early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signals {
+    /// None: only for waits that nobody outside the kernel can delay.
+    None,
     /// Any.
     Interruptible,
     /// Only those that kill the process.
@@ -87,6 +89,19 @@ impl WaitQueue {
         self.wait_slow(signals, wake, &mut condition)
     }
 
+    /// Sleeps until `condition` holds, which nobody outside the kernel can delay.
+    ///
+    /// # Context
+    ///
+    /// As for [`WaitQueue::wait`].
+    pub fn wait_uninterruptible(&self, mut condition: impl FnMut() -> bool) {
+        kernel::task::might_sleep();
+        if !condition() {
+            // Without signals, the wait ends only with the condition.
+            let _ = self.wait_slow(Signals::None, Wake::Shared, &mut condition);
+        }
+    }
+
     fn wait_slow(
         &self,
         signals: Signals,
@@ -94,6 +109,7 @@ impl WaitQueue {
         condition: &mut dyn FnMut() -> bool,
     ) -> Result {
         let state = match signals {
+            Signals::None => bindings::TASK_UNINTERRUPTIBLE,
             Signals::Interruptible => bindings::TASK_INTERRUPTIBLE,
             Signals::Killable => bindings::TASK_WAKEKILL | bindings::TASK_UNINTERRUPTIBLE,
         } as i32;

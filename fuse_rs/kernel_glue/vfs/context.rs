@@ -442,9 +442,13 @@ unsafe extern "C" fn is_wanted<T: MountOperations>(
     sb: *mut bindings::super_block,
     fc: *mut bindings::fs_context,
 ) -> i32 {
-    // SAFETY: By the safety requirements. Super blocks leave the list that is searched before
-    // their data is dropped.
+    // SAFETY: By the safety requirements. A super block that is shut down is marked as dying
+    // before its data is dropped, and that waits for RCU readers, which holders of the spinlock
+    // are. The data is set before the super block is in the list.
     unsafe {
+        if (&raw const (*sb).s_flags).read_volatile() & bindings::FUSE_RS_SB_DYING as usize != 0 {
+            return 0;
+        }
         let private = &*(*fc).fs_private.cast::<Private<T>>();
         let data = (*sb).s_fs_info.cast::<T::Super>();
         (!data.is_null() && T::is_wanted(&private.config, &*data)).into()

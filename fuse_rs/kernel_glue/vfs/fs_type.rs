@@ -7,6 +7,7 @@ use super::super_block::drop_data;
 use super::super_block::SuperOperations;
 use super::FileSystem;
 use crate::bindings;
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -91,12 +92,15 @@ unsafe extern "C" fn kill_sb<T: SuperOperations, const BLOCK: bool>(
     // SAFETY: By the safety requirements. The data must outlive the inodes, which the generic
     // function drops; nothing uses it afterwards.
     unsafe {
-        let data = (*sb).s_fs_info;
+        let data = (*sb).s_fs_info.cast::<T::Super>();
+        if let Some(data) = NonNull::new(data) {
+            T::shutdown(data.as_ref());
+        }
         if BLOCK {
             bindings::kill_block_super(sb);
         } else {
             bindings::kill_anon_super(sb);
         }
-        drop_data::<T>(data.cast());
+        drop_data::<T>(data);
     }
 }

@@ -29,7 +29,8 @@ pub trait SuperOperations: FileSystem {
     /// Prints the options for /proc/mounts, each with a comma in front.
     fn show_options(sb: &SuperBlock<Self>, out: &SeqFile);
 
-    /// All inodes are gone; the super block's data is about to be dropped. May sleep.
+    /// Nobody uses the mount any more; its inodes are about to be dropped. Afterwards nothing may
+    /// hold a reference to an inode. May sleep.
     fn shutdown(data: &Self::Super);
 }
 
@@ -290,14 +291,13 @@ unsafe extern "C" fn show_options<T: SuperOperations>(
 ///
 /// `data` came from `KBox::into_raw` and nobody uses it any more, apart from path walks that are
 /// in an RCU section.
-pub(crate) unsafe fn drop_data<T: SuperOperations>(data: *mut T::Super) {
+pub(crate) unsafe fn drop_data<T: FileSystem>(data: *mut T::Super) {
     if let Some(data) = NonNull::new(data) {
-        // SAFETY: By the safety requirements.
-        let data = unsafe { KBox::from_raw(data.as_ptr()) };
-        T::shutdown(&data);
         // A path walk may have begun in the mount and still look at an entry of it, without a
         // reference to anything.
         // SAFETY: May sleep, as unmounting and giving up a mount may.
         unsafe { bindings::synchronize_rcu_expedited() };
+        // SAFETY: By the safety requirements; path walks are over.
+        drop(unsafe { KBox::from_raw(data.as_ptr()) });
     }
 }

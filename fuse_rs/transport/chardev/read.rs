@@ -4,7 +4,7 @@
 
 use super::ended;
 use super::ServerFile;
-use crate::connection::forget::ForgetNode;
+use crate::connection::node::ServerNode;
 use crate::connection::queue::Deliverable;
 use crate::connection::request::Request;
 use crate::connection::Connection;
@@ -56,52 +56,63 @@ impl ServerFile {
             1
         };
         loop {
-            match next(connection, max_forgets, nonblock)? {
-                Deliverable::Interrupt(request) => return send_interrupt(to, request),
-                Deliverable::Forgets(nodes) => return send_forgets(connection, to, nodes),
-                Deliverable::Request(request) => {
-                    if let Some(sent) = self.send_request(connection, to, request)? {
-                        return Ok(sent);
-                    }
+            // Whoever ends the connection waits until the request is in a queue again.
+            let work = connection.work();
+            let request = match next(connection, max_forgets, to.room())? {
+                Some(Deliverable::Interrupt(request)) => {
+                    drop(work);
+                    return send_interrupt(to, request);
                 }
+                Some(Deliverable::Forgets(nodes)) => {
+                    drop(work);
+                    return send_forgets(connection, to, nodes);
+                }
+                Some(Deliverable::Request(request)) => request,
+                None => {
+                    drop(work);
+                    wait(connection, nonblock)?;
+                    continue;
+                }
+            };
+            let taken = self.take(connection, &request);
+            drop(work);
+            if let Some(interrupted) = taken {
+                return self.send(connection, to, &request, interrupted);
             }
         }
     }
 
-    /// Copies a request to the server; nothing if it was over or did not fit.
-    fn send_request(
+    /// Takes a request for this device file; nothing if it is over. Says whether an interrupt is
+    /// due.
+    fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<bool> {
+        let interrupted = request.set_sent(self.id)?;
+        connection.in_flight.lock().insert(request.clone());
+        if connection.has_ended() && connection.in_flight.lock().remove(request) {
+            connection.finish(request, Err(ECONNABORTED));
+            return None;
+        }
+        Some(interrupted)
+    }
+
+    /// Copies a request to the server.
+    fn send(
         &self,
         connection: &Arc<Connection>,
         to: &mut dyn MessageSink,
-        request: Arc<Request>,
-    ) -> Result<Option<usize>> {
-        let len = request.message_len();
-        if len > to.room() {
-            let error = if request.opcode == Opcode::Setxattr {
-                E2BIG
-            } else {
-                EIO
-            };
-            connection.finish(&request, Err(error));
-            return Ok(None);
-        }
-        let Some(interrupted) = request.set_sent(self.id) else {
-            return Ok(None);
-        };
-        connection.in_flight.lock().insert(request.clone());
-        let copied = copy_request(&request, to);
-        if copied.is_err() || connection.has_ended() {
-            let known = connection.in_flight.lock().remove(&request);
-            if known {
-                let error = if copied.is_err() { EIO } else { ECONNABORTED };
-                connection.finish(&request, Err(error));
+        request: &Arc<Request>,
+        interrupted: bool,
+    ) -> Result<usize> {
+        if let Err(error) = copy_request(request, to) {
+            let _work = connection.work();
+            if connection.in_flight.lock().remove(request) {
+                connection.finish(request, Err(EIO));
             }
-            copied?;
+            return Err(error);
         }
         if interrupted {
-            connection.queue_interrupt(&request);
+            connection.queue_interrupt(request);
         }
-        Ok(Some(len))
+        Ok(request.message_len())
     }
 }
 
@@ -113,28 +124,45 @@ fn copy_request(request: &Request, to: &mut dyn MessageSink) -> Result {
     }
 }
 
-/// Takes the next message, sleeping if need be.
-fn next(connection: &Arc<Connection>, max_forgets: usize, nonblock: bool) -> Result<Deliverable> {
+/// Takes the next message that fits into `room`; none if there is nothing to read.
+fn next(
+    connection: &Arc<Connection>,
+    max_forgets: usize,
+    room: usize,
+) -> Result<Option<Deliverable>> {
     loop {
-        {
+        let next = {
             let mut queue = connection.queue.lock();
             if let Some(how) = queue.end() {
                 return Err(ended(connection, how));
             }
-            if let Some(next) = queue.next(max_forgets) {
-                return Ok(next);
+            queue.next(max_forgets)
+        };
+        match next {
+            Some(Deliverable::Request(request)) if request.message_len() > room => {
+                let error = if request.opcode == Opcode::Setxattr {
+                    E2BIG
+                } else {
+                    EIO
+                };
+                connection.finish(&request, Err(error));
             }
+            other => return Ok(other),
         }
-        if nonblock {
-            return Err(EAGAIN);
-        }
-        connection
-            .readable
-            .wait(Signals::Interruptible, Wake::Exclusive, || {
-                let queue = connection.queue.lock();
-                queue.end().is_some() || !queue.is_empty()
-            })?;
     }
+}
+
+/// Sleeps until there is something to read, or the connection has ended.
+fn wait(connection: &Arc<Connection>, nonblock: bool) -> Result {
+    if nonblock {
+        return Err(EAGAIN);
+    }
+    connection
+        .readable
+        .wait(Signals::Interruptible, Wake::Exclusive, || {
+            let queue = connection.queue.lock();
+            queue.end().is_some() || !queue.is_empty()
+        })
 }
 
 /// Puts a part of a message together and copies it.
@@ -158,21 +186,18 @@ fn send_interrupt(to: &mut dyn MessageSink, request: Unique) -> Result<usize> {
 fn send_forgets(
     connection: &Connection,
     to: &mut dyn MessageSink,
-    mut nodes: Queue<ForgetNode>,
+    mut nodes: Queue<ServerNode>,
 ) -> Result<usize> {
     let unique = connection.message_unique();
     if nodes.len() == 1 {
-        let one = nodes
-            .pop_front()
-            .and_then(|node| node.forget())
-            .ok_or(EIO)?;
+        let one = nodes.pop_front().ok_or(EIO)?.forget();
         return send_part(to, |w| forget::write_forget(w, unique, one));
     }
     let count = u32::try_from(nodes.len()).map_err(|_| EIO)?;
     let mut sent = send_part(to, |w| forget::write_batch_head(w, unique, count))?;
     while let Some(node) = nodes.pop_front() {
-        let one = node.forget().ok_or(EIO)?;
-        sent = sent.saturating_add(send_part(to, |w| forget::write_batch_entry(w, one))?);
+        let part = send_part(to, |w| forget::write_batch_entry(w, node.forget()))?;
+        sent = sent.saturating_add(part);
     }
     Ok(sent)
 }

@@ -4,6 +4,7 @@
 
 use super::ServerFile;
 use crate::connection::request::Reply;
+use crate::connection::request::ReplyBuffer;
 use crate::connection::request::Request;
 use crate::connection::Connection;
 use crate::prelude::*;
@@ -12,6 +13,11 @@ use fuse_pure::abi::header::ServerErrno;
 use fuse_pure::abi::header::OUT_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
+use kernel_glue::uio::fault_in;
+use kernel_glue::uio::without_faults;
+
+/// How often memory may vanish between making sure that it is there and reading it.
+const MAX_TRIES: u32 = 64;
 
 impl ServerFile {
     /// Takes one reply.
@@ -39,12 +45,40 @@ impl ServerFile {
                 .interrupt_reply(connection, unique, error, body)
                 .map(|()| total);
         }
-        let request = connection
-            .in_flight
-            .lock()
-            .take(unique, self.id)
-            .ok_or(ENOENT)?;
-        receive(connection, &request, error, from, body).map(|()| total)
+        let reply = Incoming { error, len: body };
+        for _ in 0..MAX_TRIES {
+            // Nothing of ours is held while a page of the server's memory is waited for: it may
+            // be the server itself that never brings it.
+            let readable = fault_in(from, body);
+            let _work = connection.work();
+            let request = connection
+                .in_flight
+                .lock()
+                .take(unique, self.id)
+                .ok_or(ENOENT)?;
+            if let Err(error) = readable {
+                connection.finish(&request, Err(EIO));
+                return Err(error);
+            }
+            match receive(connection, &request, &reply, from) {
+                Received::Done(told) => return told.map(|()| total),
+                Received::NotNow(buffer) => self.put_back(connection, &request, buffer),
+            }
+        }
+        // The server takes its memory away faster than it can be read.
+        let _work = connection.work();
+        let request = connection.in_flight.lock().take(unique, self.id);
+        connection.finish(&request.ok_or(ENOENT)?, Err(EIO));
+        Err(EFAULT)
+    }
+
+    /// Returns a request whose reply could not be received now.
+    fn put_back(&self, connection: &Arc<Connection>, request: &Arc<Request>, buffer: ReplyBuffer) {
+        request.stop_receiving(buffer);
+        connection.in_flight.lock().insert(request.clone());
+        if connection.has_ended() && connection.in_flight.lock().remove(request) {
+            connection.finish(request, Err(ECONNABORTED));
+        }
     }
 
     fn interrupt_reply(
@@ -85,18 +119,33 @@ fn read_header(from: &mut IovIterSource<'_>) -> Result<OutHeader> {
         .map_err(|_| EINVAL)
 }
 
-/// Takes the body of a reply and ends the request.
+/// What a header says of the reply.
+struct Incoming {
+    error: Option<ServerErrno>,
+    /// Bytes of body.
+    len: usize,
+}
+
+/// What has become of a reply.
+enum Received {
+    /// The request is over; the server is told this.
+    Done(Result),
+    /// Part of the reply is not in memory.
+    NotNow(ReplyBuffer),
+}
+
+/// Takes the body of a reply and ends the request. Does not sleep.
 fn receive(
     connection: &Arc<Connection>,
     request: &Arc<Request>,
-    error: Option<ServerErrno>,
+    reply: &Incoming,
     from: &mut IovIterSource<'_>,
-    len: usize,
-) -> Result {
+) -> Received {
     let Some(mut buffer) = request.start_receiving() else {
-        return Err(ENOENT);
+        return Received::Done(Err(ENOENT));
     };
-    if let Some(error) = error {
+    let len = reply.len;
+    if let Some(error) = reply.error {
         drop(buffer);
         let (answer, told) = if len == 0 {
             (Error::from_errno(-error.get()), Ok(()))
@@ -104,20 +153,17 @@ fn receive(
             (EIO, Err(EINVAL))
         };
         connection.finish(request, Err(answer));
-        return told;
+        return Received::Done(told);
     }
     if !request.shape.allows(len) {
         drop(buffer);
         connection.finish(request, Err(EIO));
-        return Err(EINVAL);
+        return Received::Done(Err(EINVAL));
     }
-    let copied = buffer.fill(from, len);
-    match copied {
-        Ok(()) => connection.finish(request, Ok(Reply { buffer, len })),
-        Err(_) => {
-            drop(buffer);
-            connection.finish(request, Err(EIO));
-        }
+    if without_faults(from, |from| buffer.fill(from, len)) {
+        connection.finish(request, Ok(Reply { buffer, len }));
+        Received::Done(Ok(()))
+    } else {
+        Received::NotNow(buffer)
     }
-    copied
 }

@@ -49,6 +49,19 @@ pub(crate) enum End {
     Aborted,
 }
 
+/// The right to ask about a directory, see [`Connection::wait_turn`].
+pub(crate) struct Turn<'a> {
+    connection: &'a Connection,
+    busy: &'a Atomic<bool>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.busy.store(false, Release);
+        self.connection.turn_wait.wake_all();
+    }
+}
+
 /// Somebody has requests that are in no queue.
 pub(crate) struct Work<'a>(&'a Connection);
 
@@ -78,6 +91,9 @@ pub(crate) struct Connection {
     /// Woken when the handshake is over.
     #[pin]
     ready_wait: WaitQueue,
+    /// Woken when a directory of a server that does not take parallel requests is free again.
+    #[pin]
+    turn_wait: WaitQueue,
     /// Signalled as `readable`.
     pub(crate) fasync: FasyncList,
     terms: SetOnce<Negotiated>,
@@ -111,6 +127,7 @@ impl Connection {
                 ),
                 readable <- new_wait_queue!("fuse_rs::Connection::readable"),
                 ready_wait <- new_wait_queue!("fuse_rs::Connection::ready_wait"),
+                turn_wait <- new_wait_queue!("fuse_rs::Connection::turn_wait"),
                 fasync: FasyncList::new(),
                 terms: SetOnce::new(),
                 ended: Atomic::new(false),
@@ -217,6 +234,27 @@ impl Connection {
     /// The version of attributes that are newer than any requested before.
     pub(crate) fn next_attr_version(&self) -> AttrVersion {
         AttrVersion(self.attr_version.fetch_add(1, Relaxed).wrapping_add(1))
+    }
+
+    /// Waits until `busy`, the state of a directory, is not set, and sets it, for servers that do
+    /// not take parallel LOOKUPs and READDIRs of a directory.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed.
+    pub(crate) fn wait_turn<'a>(&'a self, busy: &'a Atomic<bool>) -> Result<Option<Turn<'a>>> {
+        if self.has(InitFlags::PARALLEL_DIROPS) {
+            return Ok(None);
+        }
+        self.turn_wait
+            .wait(Signals::Killable, Wake::Shared, || {
+                !busy.xchg(true, Acquire)
+            })
+            .map_err(|_| EINTR)?;
+        Ok(Some(Turn {
+            connection: self,
+            busy,
+        }))
     }
 
     /// Requests that are on their way or with the server.

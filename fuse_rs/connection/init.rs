@@ -14,8 +14,15 @@ use fuse_pure::logic::negotiate::Refusal;
 use fuse_pure::op::init::Init;
 use fuse_pure::op::Operation;
 
+/// Wants to know what has been agreed upon, before anybody makes use of it.
+pub(crate) trait Agreement: Send {
+    /// These are the terms. Must not wait for the server.
+    fn agreed(&self, terms: &Negotiated);
+}
+
 struct InitDone {
     offer: Offer,
+    agreement: KBox<dyn Agreement>,
 }
 
 impl InitDone {
@@ -52,6 +59,7 @@ impl Completion for InitDone {
                     .background
                     .lock()
                     .set_limits(terms.max_background, terms.congestion_threshold);
+                self.agreement.agreed(&terms);
                 connection.set_terms(terms);
                 connection.start_background();
             }
@@ -62,10 +70,14 @@ impl Completion for InitDone {
 
 impl Connection {
     /// Sends INIT; everything else waits for its answer.
-    pub(crate) fn send_init(self: &Arc<Self>, offer: Offer) -> Result {
+    pub(crate) fn send_init(
+        self: &Arc<Self>,
+        offer: Offer,
+        agreement: KBox<dyn Agreement>,
+    ) -> Result {
         let op = Init { offer };
         let envelope = Envelope::about_nothing();
-        let done = KBox::new(InitDone { offer }, GFP_KERNEL)?;
+        let done = KBox::new(InitDone { offer, agreement }, GFP_KERNEL)?;
         self.post(&op, envelope, None, None, done)
     }
 }

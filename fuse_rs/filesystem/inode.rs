@@ -9,6 +9,7 @@ use super::SuperBlock;
 use crate::connection::node::NodePin;
 use crate::connection::node::ServerNode;
 use crate::connection::Connection;
+use crate::connection::Turn;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::attr_version::AttrVersion;
@@ -30,6 +31,8 @@ pub(crate) struct InodeData {
     /// Set before anybody else sees the inode.
     node: SetOnce<Arc<ServerNode>>,
     bad: Atomic<bool>,
+    /// Somebody asks about the directory, see [`Connection::wait_turn`].
+    busy: Atomic<bool>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
     block_size: Atomic<u32>,
@@ -44,6 +47,7 @@ impl InodeData {
             key: Atomic::new(0),
             node: SetOnce::new(),
             bad: Atomic::new(false),
+            busy: Atomic::new(false),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
             block_size: Atomic::new(0),
@@ -123,6 +127,17 @@ pub(crate) fn node(inode: &Inode) -> Result<&Arc<ServerNode>> {
         return Err(EIO);
     }
     inode.data().node.as_ref().ok_or(EIO)
+}
+
+/// Waits until this directory may be asked about.
+///
+/// # Errors
+///
+/// `EINTR` when the caller is killed, `ENOTCONN` when there is nobody to ask.
+pub(crate) fn turn(dir: &Inode) -> Result<Option<Turn<'_>>> {
+    let connection = connection(dir);
+    connection.wait_ready()?;
+    connection.wait_turn(&dir.data().busy)
 }
 
 /// The root of a mount. The server has not looked it up for us, so nothing is given back.

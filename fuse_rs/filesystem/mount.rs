@@ -7,12 +7,16 @@ use super::options;
 use super::options::Config;
 use super::options::MountOptions;
 use super::Fuse;
+use super::Inode;
+use crate::connection::init::Agreement;
 use crate::connection::Connection;
 use crate::connection::End;
 use crate::control::Control;
 use crate::control::Listing;
 use crate::prelude::*;
+use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::logic::negotiate::Offer;
+use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
 use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::vfs::caller;
@@ -51,6 +55,20 @@ impl Mount {
         } else {
             caller::caller_is_only(self.options.user_id, self.options.group_id)
         }
+    }
+}
+
+/// Applies what has been agreed upon to the super block.
+struct Apply {
+    /// Any inode of it.
+    root: ARef<Inode>,
+}
+
+impl Agreement for Apply {
+    fn agreed(&self, terms: &Negotiated) {
+        let sb = self.root.super_block();
+        sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
+        sb.set_time_granularity(terms.time_gran);
     }
 }
 
@@ -118,7 +136,9 @@ impl MountOperations for Fuse {
             suffix: if config.block { c"-fuseblk" } else { c"" },
         })?;
         let super_block = sb.super_block();
-        sb.set_root(inode::make_root(super_block, root_mode)?)?;
+        let root = inode::make_root(super_block, root_mode)?;
+        let agreement = KBox::new(Apply { root: root.clone() }, GFP_KERNEL)?;
+        sb.set_root(root)?;
         let mount = super_block.data();
         server.attach(&mount.connection)?;
         let listing = config.control.list(
@@ -137,7 +157,7 @@ impl MountOperations for Fuse {
             max_read: mount.options.max_read,
             page_size: PAGE_SIZE as u32,
         };
-        mount.connection.send_init(offer).inspect_err(|_| {
+        mount.connection.send_init(offer, agreement).inspect_err(|_| {
             mount.connection.end(End::Aborted);
         })
     }

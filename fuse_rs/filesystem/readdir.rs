@@ -26,6 +26,7 @@ pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         size: u32::try_from(out.space().clamp(PAGE_SIZE, MAX)).map_err(|_| EINVAL)?,
         flags: handle.flags,
     };
+    let _turn = inode::turn(dir)?;
     let ((), reply) = connection.call_for_bytes(&op, envelope)?;
     for entry in Entries::new(reply.body()) {
         let entry = entry.map_err(|_| {

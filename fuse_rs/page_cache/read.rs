@@ -26,6 +26,7 @@ use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
+use kernel_glue::sync::wait::WaitQueue;
 use kernel_glue::vfs::file::Io;
 
 /// Ends a read into the page cache.
@@ -36,6 +37,37 @@ struct Filled {
     inode: ARef<Inode>,
     /// Version of the attributes when the request was made.
     version: AttrVersion,
+    /// Told when it is over, also when the request is dropped.
+    over: Option<Arc<Over>>,
+}
+
+/// The end of a request.
+#[pin_data]
+struct Over {
+    over: Atomic<bool>,
+    #[pin]
+    wait: WaitQueue,
+}
+
+impl Over {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                over: Atomic::new(false),
+                wait <- new_wait_queue!("fuse_rs::Over::wait"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        if let Some(over) = self.over.take() {
+            over.over.store(true, Release);
+            over.wait.wake_all();
+        }
+    }
 }
 
 impl Completion for Filled {
@@ -58,6 +90,9 @@ impl Completion for Filled {
 }
 
 /// Sends a READ that fills `run`.
+///
+/// A server that does not take part in ASYNC_READ gets one at a time: the caller waits, unless it
+/// is killed.
 fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
     let node = inode::node(inode)?;
     let connection = inode::connection(inode);
@@ -67,9 +102,15 @@ fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
         flags: handle.map_or(0, |handle| handle.flags),
     };
+    let over = if connection.has(InitFlags::ASYNC_READ) {
+        None
+    } else {
+        Some(Over::new()?)
+    };
     let filled = Filled {
         inode: inode.into(),
         version: connection.attr_version(),
+        over: over.clone(),
     };
     let done = KBox::new(filled, GFP_KERNEL)?;
     connection.post(
@@ -78,7 +119,13 @@ fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
         None,
         Some(ReplyBuffer::Folios(run)),
         done,
-    )
+    )?;
+    if let Some(over) = over {
+        over.wait
+            .wait(Signals::Killable, Wake::Shared, || over.over.load(Acquire))
+            .map_err(|_| EINTR)?;
+    }
+    Ok(())
 }
 
 /// Fills one folio.

@@ -89,6 +89,12 @@ impl<T: FileSystem> SuperBlock<T> {
         }
     }
 
+    /// Times are stored in multiples of `nanoseconds`.
+    pub fn set_time_granularity(&self, nanoseconds: u32) {
+        // SAFETY: A plain field; who reads it while it changes sees the old or the new value.
+        unsafe { (&raw mut (*self.as_ptr()).s_time_gran).write_volatile(nanoseconds.max(1)) };
+    }
+
     /// Sets the readahead of the mount in bytes.
     pub fn set_readahead_bytes(&self, bytes: usize) {
         // SAFETY: A mounted super block has a backing device; the field is tunable at any time.

@@ -15,8 +15,8 @@ use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::op::forget::Forget;
 use kernel::sync::UniqueArc;
+use kernel_glue::list::impl_linked;
 use kernel_glue::list::Link;
-use kernel_glue::list::Linked;
 
 /// A node the server has told us of, and the FORGET that will give it back.
 pub(crate) struct ServerNode {
@@ -26,11 +26,7 @@ pub(crate) struct ServerNode {
     pins: Atomic<u64>,
 }
 
-impl Linked for ServerNode {
-    fn link(&self) -> &Link<Self> {
-        &self.link
-    }
-}
+impl_linked!(ServerNode, 0: link);
 
 /// Memory for a node that is about to be looked up.
 pub(crate) struct NodeMemory(UniqueArc<ServerNode>);

@@ -20,8 +20,8 @@ use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::ReplyShape;
 use kernel::sync::UniqueArc;
+use kernel_glue::list::impl_linked;
 use kernel_glue::list::Link;
-use kernel_glue::list::Linked;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::sync::wait::WaitQueue;
@@ -170,17 +170,8 @@ pub(crate) struct Request {
     wait: WaitQueue,
 }
 
-impl Linked<0> for Request {
-    fn link(&self) -> &Link<Self, 0> {
-        &self.link
-    }
-}
-
-impl Linked<1> for Request {
-    fn link(&self) -> &Link<Self, 1> {
-        &self.interrupt_link
-    }
-}
+impl_linked!(Request, 0: link);
+impl_linked!(Request, 1: interrupt_link);
 
 /// Memory for a request.
 pub(super) struct RequestMemory {

@@ -61,18 +61,43 @@ impl<T, const ID: usize> Default for Link<T, ID> {
     }
 }
 
-/// An object that can be in a queue through its link `ID`.
-pub trait Linked<const ID: usize = 0>: Sized + Send + Sync {
+/// An object that can be in a queue through its link `ID`; implemented by [`impl_linked`].
+///
+/// # Safety
+///
+/// [`Linked::link`] returns the same link at every call, and it lies in the object itself.
+///
+/// [`impl_linked`]: crate::list::impl_linked
+pub unsafe trait Linked<const ID: usize = 0>: Sized + Send + Sync {
     /// The link.
     fn link(&self) -> &Link<Self, ID>;
 }
+
+/// Implements [`Linked`] for a type: `impl_linked!(Type, 0: field)`, where `field` is a
+/// `Link<Type, 0>`.
+#[macro_export]
+macro_rules! impl_linked {
+    ($type:ty, $id:literal: $field:ident) => {
+        // SAFETY: The link is a field of the object. `offset_of` does not look through
+        // references, so it is the object's own: such a field goes before any that the object
+        // could dereference to.
+        unsafe impl $crate::list::Linked<$id> for $type {
+            fn link(&self) -> &$crate::list::Link<Self, $id> {
+                const _: usize = ::core::mem::offset_of!($type, $field);
+                &self.$field
+            }
+        }
+    };
+}
+pub use impl_linked;
 
 /// A queue of `Arc<T>`.
 ///
 /// # Invariants
 ///
 /// `head` and `tail` are both `None` or the ends of a chain of objects whose links' owner is
-/// `id`; each object in the chain is kept alive by one reference the queue owns.
+/// `id`; each object in the chain is kept alive by one reference the queue owns. All pointers to
+/// an object came from [`Arc::into_raw`], so that the reference can be recovered from them.
 pub struct Queue<T: Linked<ID>, const ID: usize = 0> {
     id: u64,
     head: Option<NonNull<T>>,
@@ -123,36 +148,27 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
 
     /// Appends `item`; gives it back if it is in some queue already.
     pub fn push_back(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
-        self.insert(item, false)
-    }
-
-    /// Puts `item` in front; gives it back if it is in some queue already.
-    pub fn push_front(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
-        self.insert(item, true)
-    }
-
-    fn insert(&mut self, item: Arc<T>, front: bool) -> Result<(), Arc<T>> {
-        let link = item.link();
-        if link.owner.cmpxchg(NOWHERE, self.id, Acquire).is_err() {
+        if item
+            .link()
+            .owner
+            .cmpxchg(NOWHERE, self.id, Acquire)
+            .is_err()
+        {
             return Err(item);
         }
-        let node = NonNull::from(&*item);
-        let (prev, next) = if front {
-            (None, self.head)
-        } else {
-            (self.tail, None)
-        };
-        // SAFETY: By the link's invariant its pointers belong to this queue since the exchange
-        // above, and we have exclusive access to the queue.
+        // INVARIANT: From here on the queue owns the reference.
+        // SAFETY: The address of an object is not null.
+        let node = unsafe { NonNull::new_unchecked(Arc::into_raw(item).cast_mut()) };
+        // SAFETY: The reference keeps the object alive. By the link's invariant its pointers
+        // belong to this queue since the exchange above, and we have exclusive access to it.
         unsafe {
-            *link.prev.get() = prev;
-            *link.next.get() = next;
+            let link = node.as_ref().link();
+            *link.prev.get() = self.tail;
+            *link.next.get() = None;
         }
-        self.set_next(prev, Some(node));
-        self.set_prev(next, Some(node));
+        self.set_next(self.tail, Some(node));
+        self.tail = Some(node);
         self.len = self.len.wrapping_add(1);
-        // INVARIANT: The queue now owns the reference.
-        let _ = Arc::into_raw(item);
         Ok(())
     }
 
@@ -189,13 +205,20 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         }
         // SAFETY: The owner is this queue, to which we have exclusive access.
         let (prev, next) = unsafe { (*link.prev.get(), *link.next.get()) };
+        // The queue's own pointer to the object: one made from `item` would not be good for the
+        // reference count, which lies beside it.
+        let node = match prev {
+            // SAFETY: `prev` is in this queue, so it is alive and its link is ours.
+            Some(prev) => unsafe { *prev.as_ref().link().next.get() },
+            None => self.head,
+        }?;
         self.set_next(prev, next);
         self.set_prev(next, prev);
         self.len = self.len.wrapping_sub(1);
         // INVARIANT: Nobody uses the pointers any more.
         link.owner.store(NOWHERE, Release);
-        // SAFETY: The queue owned a reference made by `Arc::into_raw`, and gives it up here.
-        Some(unsafe { Arc::from_raw(item) })
+        // SAFETY: The queue owned the reference that this pointer came from, and gives it up here.
+        Some(unsafe { Arc::from_raw(node.as_ptr()) })
     }
 
     /// The first object that satisfies `test`.

@@ -73,9 +73,71 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// Who gets a signal when something can be read.
     fn fasync(this: &Self) -> Result<&FasyncList>;
 
-    /// Another request; `other` is the device file that the argument names, if it names one.
+    /// Another request.
     fn ioctl(this: ArcBorrow<'_, Self>, command: u32, argument: IoctlArgument) -> Result;
 }
+
+/// The C callbacks of a device. Its address tells files of this device from all others.
+pub struct OperationsTable<D> {
+    table: bindings::file_operations,
+    _device: PhantomData<D>,
+}
+
+// SAFETY: Nobody writes to the table, and what it points to may be used on any thread.
+unsafe impl<D> Sync for OperationsTable<D> {}
+
+impl<D: Device> OperationsTable<D> {
+    /// The table of `D`.
+    #[expect(clippy::new_without_default, reason = "made in a constant")]
+    pub const fn new() -> Self {
+        Self {
+            table: bindings::file_operations {
+                owner: this_module::<D::OwnerModule>().as_ptr(),
+                open: Some(open::<D>),
+                release: Some(release::<D>),
+                read_iter: Some(read_iter::<D>),
+                write_iter: Some(write_iter::<D>),
+                splice_read: Some(splice_read::<D>),
+                splice_write: Some(bindings::iter_file_splice_write),
+                poll: Some(poll::<D>),
+                fasync: Some(fasync_op::<D>),
+                unlocked_ioctl: Some(ioctl::<D>),
+                compat_ioctl: Some(ioctl::<D>),
+                ..pin_init::zeroed()
+            },
+            _device: PhantomData,
+        }
+    }
+}
+
+/// A device that has a table of C callbacks; implemented by [`device_operations`].
+///
+/// # Safety
+///
+/// [`DeviceOperations::operations`] returns a reference to a static item: no other static has its
+/// address, whatever is in it, and all uses see the same one. Constants promise neither.
+///
+/// [`device_operations`]: crate::dev::device_operations
+pub unsafe trait DeviceOperations: Device {
+    /// The table.
+    fn operations() -> &'static OperationsTable<Self>;
+}
+
+/// Makes the table of a [`Device`].
+#[macro_export]
+macro_rules! device_operations {
+    ($device:ty) => {
+        // SAFETY: The table is a static item.
+        unsafe impl $crate::dev::DeviceOperations for $device {
+            fn operations() -> &'static $crate::dev::OperationsTable<Self> {
+                static TABLE: $crate::dev::OperationsTable<$device> =
+                    $crate::dev::OperationsTable::new();
+                &TABLE
+            }
+        }
+    };
+}
+pub use device_operations;
 
 /// The argument of an ioctl.
 pub struct IoctlArgument(usize);
@@ -90,7 +152,7 @@ impl IoctlArgument {
     }
 
     /// The device file whose descriptor the argument points to.
-    pub fn device_file<D: Device>(&self) -> Result<DeviceFile<D>> {
+    pub fn device_file<D: DeviceOperations>(&self) -> Result<DeviceFile<D>> {
         let fd = self.read_u32()?;
         // SAFETY: The reference is dropped below.
         let file = NonNull::new(unsafe { bindings::fget(fd) }).ok_or(EINVAL)?;
@@ -105,18 +167,17 @@ impl IoctlArgument {
 /// The state of an open device file.
 pub struct DeviceFile<D: Device>(pub Arc<D>);
 
-impl<D: Device> DeviceFile<D> {
+impl<D: DeviceOperations> DeviceFile<D> {
     /// The state of `file` if it is a `D`.
     ///
     /// # Safety
     ///
     /// `file` is valid during the call.
     pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Option<Self> {
-        // SAFETY: By the safety requirements. A file with our operations has an `Arc<D>` as
-        // private data from open to release.
+        // SAFETY: By the safety requirements. Only files of the device have a table at this
+        // address, and they have an `Arc<D>` as private data from open to release.
         unsafe {
-            let ops = (*file).f_op;
-            if !core::ptr::eq(ops, Table::<D>::get()) {
+            if !core::ptr::eq((*file).f_op, &raw const D::operations().table) {
                 return None;
             }
             let state = (*file).private_data.cast::<D>();
@@ -138,7 +199,7 @@ unsafe impl<D: Device> Send for Registration<D> {}
 // SAFETY: Nothing can be done with a shared reference.
 unsafe impl<D: Device> Sync for Registration<D> {}
 
-impl<D: Device> Registration<D> {
+impl<D: DeviceOperations> Registration<D> {
     /// Registers the device as /dev/`name`, open to everybody. `minor` of `None` takes any.
     ///
     /// # Errors
@@ -153,7 +214,7 @@ impl<D: Device> Registration<D> {
                     slot.write(pin_init::zeroed());
                     (*slot).minor = minor.map_or(bindings::MISC_DYNAMIC_MINOR as i32, i32::from);
                     (*slot).name = name.as_char_ptr();
-                    (*slot).fops = Table::<D>::get();
+                    (*slot).fops = &raw const D::operations().table;
                     (*slot).mode = 0o666;
                     to_result(bindings::misc_register(slot))
                 }
@@ -168,30 +229,6 @@ impl<D: Device> PinnedDrop for Registration<D> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The device was registered; open files hold the module, so none is left.
         unsafe { bindings::misc_deregister(self.misc.get()) };
-    }
-}
-
-/// The table of C callbacks.
-struct Table<D>(PhantomData<D>);
-
-impl<D: Device> Table<D> {
-    const TABLE: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<D::OwnerModule>().as_ptr(),
-        open: Some(open::<D>),
-        release: Some(release::<D>),
-        read_iter: Some(read_iter::<D>),
-        write_iter: Some(write_iter::<D>),
-        splice_read: Some(splice_read::<D>),
-        splice_write: Some(bindings::iter_file_splice_write),
-        poll: Some(poll::<D>),
-        fasync: Some(fasync_op::<D>),
-        unlocked_ioctl: Some(ioctl::<D>),
-        compat_ioctl: Some(ioctl::<D>),
-        ..pin_init::zeroed()
-    };
-
-    fn get() -> &'static bindings::file_operations {
-        &Self::TABLE
     }
 }
 

@@ -10,6 +10,7 @@ use crate::connection::End;
 use crate::prelude::*;
 use kernel::sync::ArcBorrow;
 use kernel::sync::SetOnce;
+use kernel_glue::dev::device_operations;
 use kernel_glue::dev::fasync::FasyncList;
 use kernel_glue::dev::Device;
 use kernel_glue::dev::IoctlArgument;
@@ -91,6 +92,8 @@ fn ended(connection: &Connection, how: End) -> Error {
         ENODEV
     }
 }
+
+device_operations!(ServerFile);
 
 #[vtable]
 impl Device for ServerFile {

@@ -11,8 +11,8 @@ use super::super_block::drop_data;
 use super::super_block::NewSuper;
 use super::super_block::SuperOperations;
 use crate::bindings;
-use crate::dev::Device;
 use crate::dev::DeviceFile;
+use crate::dev::DeviceOperations;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -72,7 +72,7 @@ pub struct OpenFile(NonNull<bindings::file>);
 
 impl OpenFile {
     /// The file's state if it is a `D`.
-    pub fn device<D: Device>(&self) -> Option<DeviceFile<D>> {
+    pub fn device<D: DeviceOperations>(&self) -> Option<DeviceFile<D>> {
         // SAFETY: We own a reference to the file.
         unsafe { DeviceFile::from_file(self.0.as_ptr()) }
     }

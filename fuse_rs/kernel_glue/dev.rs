@@ -31,24 +31,6 @@ pub struct Readiness {
     pub error: bool,
 }
 
-/// Polling and signalling of a device file.
-pub struct PollRequest<'a> {
-    file: NonNull<bindings::file>,
-    table: *mut bindings::poll_table,
-    _borrow: PhantomData<&'a ()>,
-}
-
-impl PollRequest<'_> {
-    /// Has the poller woken by `queue`, which lives as long as the open file.
-    pub fn wait_on(&self, queue: &WaitQueue) {
-        // SAFETY: File and table are valid during the operation; the queue outlives the file by
-        // the contract of the caller.
-        unsafe {
-            bindings::fuse_rs_helper_poll_wait(self.file.as_ptr(), queue.as_raw(), self.table)
-        };
-    }
-}
-
 /// A device.
 #[vtable]
 pub trait Device: Sized + Send + Sync + 'static {
@@ -67,8 +49,11 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// Writes one message.
     fn write(this: ArcBorrow<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
+    /// Who is woken when [`Device::readiness`] changes; none if the device is of no use.
+    fn poll_queue(this: &Self) -> Option<&WaitQueue>;
+
     /// What the device is ready for.
-    fn poll(this: ArcBorrow<'_, Self>, request: &PollRequest<'_>) -> Readiness;
+    fn readiness(this: ArcBorrow<'_, Self>) -> Readiness;
 
     /// Who gets a signal when something can be read.
     fn fasync(this: &Self) -> Result<&FasyncList>;
@@ -328,18 +313,20 @@ unsafe extern "C" fn poll<D: Device>(
     file: *mut bindings::file,
     table: *mut bindings::poll_table,
 ) -> bindings::__poll_t {
-    // SAFETY: By the safety requirements.
-    let (state, request) = unsafe {
-        (
-            state::<D>(file),
-            PollRequest {
-                file: NonNull::new_unchecked(file),
-                table,
-                _borrow: PhantomData,
-            },
-        )
+    let mut ready = Readiness {
+        error: true,
+        ..Readiness::default()
     };
-    let ready = D::poll(state, &request);
+    // SAFETY: The file owns a reference to the state until it is released, so the state, and the
+    // queue that is borrowed from it, live as long as that. By then nobody polls the file any
+    // more: poll(2) and aio hold it, and epoll lets go of it before it is released.
+    unsafe {
+        if let Some(queue) = D::poll_queue(&*(*file).private_data.cast::<D>()) {
+            bindings::fuse_rs_helper_poll_wait(file, queue.as_raw(), table);
+            // After that: what changes from now on wakes the poller.
+            ready = D::readiness(state::<D>(file));
+        }
+    }
     let mut mask = 0u64;
     if ready.readable {
         mask |= bindings::FUSE_RS_EPOLLIN;

@@ -14,8 +14,8 @@ use kernel_glue::dev::device_operations;
 use kernel_glue::dev::fasync::FasyncList;
 use kernel_glue::dev::Device;
 use kernel_glue::dev::IoctlArgument;
-use kernel_glue::dev::PollRequest;
 use kernel_glue::dev::Readiness;
+use kernel_glue::sync::wait::WaitQueue;
 use kernel_glue::uio::MessageSink;
 
 /// Minor number of /dev/fuse.
@@ -124,14 +124,17 @@ impl Device for ServerFile {
         this.write_message(from)
     }
 
-    fn poll(this: ArcBorrow<'_, Self>, request: &PollRequest<'_>) -> Readiness {
+    fn poll_queue(this: &Self) -> Option<&WaitQueue> {
+        Some(&this.connection().ok()?.readable)
+    }
+
+    fn readiness(this: ArcBorrow<'_, Self>) -> Readiness {
         let Ok(connection) = this.connection() else {
             return Readiness {
                 error: true,
                 ..Readiness::default()
             };
         };
-        request.wait_on(&connection.readable);
         let queue = connection.queue.lock();
         let error = queue.end().is_some();
         Readiness {

@@ -18,6 +18,7 @@ use kernel::module::this_module;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::sync::ArcBorrow;
+use kernel::sync::SetOnce;
 use kernel::types::Opaque;
 
 /// What a device is ready for.
@@ -55,7 +56,7 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// What the device is ready for.
     fn readiness(this: ArcBorrow<'_, Self>) -> Readiness;
 
-    /// Who gets a signal when something can be read.
+    /// Who gets a signal when something can be read. Asked once per open file.
     fn fasync(this: &Self) -> Result<&FasyncList>;
 
     /// Another request.
@@ -160,13 +161,12 @@ impl<D: DeviceOperations> DeviceFile<D> {
     /// `file` is valid during the call.
     pub(crate) unsafe fn from_file(file: *mut bindings::file) -> Option<Self> {
         // SAFETY: By the safety requirements. Only files of the device have a table at this
-        // address, and they have an `Arc<D>` as private data from open to release.
+        // address, and they have an `Opened` as private data from open to release.
         unsafe {
             if !core::ptr::eq((*file).f_op, &raw const D::operations().table) {
                 return None;
             }
-            let state = (*file).private_data.cast::<D>();
-            Some(Self(ArcBorrow::from_raw(state).into()))
+            Some(Self(opened::<D>(file).state.clone()))
         }
     }
 }
@@ -217,14 +217,32 @@ impl<D: Device> PinnedDrop for Registration<D> {
     }
 }
 
+/// What hangs on an open file, from open to release.
+struct Opened<D> {
+    state: Arc<D>,
+    /// The list the file is in or has been in; always the same one, so that it is found again
+    /// when the file is closed.
+    signals: SetOnce<NonNull<FasyncList>>,
+}
+
+/// What hangs on an open file.
+///
+/// # Safety
+///
+/// `file` is an open file of the device that is not released during `'a`.
+unsafe fn opened<'a, D: Device>(file: *mut bindings::file) -> &'a Opened<D> {
+    // SAFETY: By the safety requirements; it is only shared until it is released.
+    unsafe { &*(*file).private_data.cast::<Opened<D>>() }
+}
+
 /// The state of an open file.
 ///
 /// # Safety
 ///
-/// `file` is an open file of the device.
+/// As for [`opened`].
 unsafe fn state<'a, D: Device>(file: *mut bindings::file) -> ArcBorrow<'a, D> {
-    // SAFETY: The private data is an `Arc<D>` from open to release.
-    unsafe { ArcBorrow::from_raw((*file).private_data.cast::<D>()) }
+    // SAFETY: By the safety requirements.
+    unsafe { opened::<D>(file) }.state.as_arc_borrow()
 }
 
 /// # Safety
@@ -232,9 +250,13 @@ unsafe fn state<'a, D: Device>(file: *mut bindings::file) -> ArcBorrow<'a, D> {
 /// Called by the VFS with a file that is being opened.
 unsafe extern "C" fn open<D: Device>(_: *mut bindings::inode, file: *mut bindings::file) -> i32 {
     c_result!({
-        let state = D::open()?;
+        let opened = Opened {
+            state: D::open()?,
+            signals: SetOnce::new(),
+        };
+        let opened = KBox::new(opened, GFP_KERNEL)?;
         // SAFETY: By the safety requirements.
-        unsafe { (*file).private_data = Arc::into_raw(state).cast_mut().cast() };
+        unsafe { (*file).private_data = KBox::into_raw(opened).cast() };
         Ok(0)
     })
 }
@@ -243,8 +265,9 @@ unsafe extern "C" fn open<D: Device>(_: *mut bindings::inode, file: *mut binding
 ///
 /// Called by the VFS with a file of the device that nobody uses any more.
 unsafe extern "C" fn release<D: Device>(_: *mut bindings::inode, file: *mut bindings::file) -> i32 {
-    // SAFETY: The private data came from `Arc::into_raw` in `open`.
-    D::release(unsafe { Arc::from_raw((*file).private_data.cast::<D>()) });
+    // SAFETY: The private data came from `KBox::into_raw` in `open`, and nobody uses it any more.
+    let opened = unsafe { KBox::from_raw((*file).private_data.cast::<Opened<D>>()) };
+    D::release(KBox::into_inner(opened).state);
     0
 }
 
@@ -321,7 +344,7 @@ unsafe extern "C" fn poll<D: Device>(
     // queue that is borrowed from it, live as long as that. By then nobody polls the file any
     // more: poll(2) and aio hold it, and epoll lets go of it before it is released.
     unsafe {
-        if let Some(queue) = D::poll_queue(&*(*file).private_data.cast::<D>()) {
+        if let Some(queue) = D::poll_queue(&opened::<D>(file).state) {
             bindings::fuse_rs_helper_poll_wait(file, queue.as_raw(), table);
             // After that: what changes from now on wakes the poller.
             ready = D::readiness(state::<D>(file));
@@ -344,8 +367,19 @@ unsafe extern "C" fn poll<D: Device>(
 ///
 /// Called by the VFS with a file of the device.
 unsafe extern "C" fn fasync_op<D: Device>(fd: i32, file: *mut bindings::file, on: i32) -> i32 {
-    // SAFETY: By the safety requirements.
-    c_result!(unsafe { Ok(D::fasync(&state::<D>(file))?.update(fd, file, on)) })
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let opened = unsafe { opened::<D>(file) };
+        if opened.signals.as_ref().is_none() {
+            opened
+                .signals
+                .populate(NonNull::from(D::fasync(&opened.state)?));
+        }
+        let list = opened.signals.as_ref().ok_or(EAGAIN)?;
+        // SAFETY: The list is borrowed from the state, which lives until the file is released.
+        // Before that the kernel has the file taken off its list, which is always this one.
+        Ok(unsafe { list.as_ref().update(fd, file, on) })
+    })
 }
 
 /// # Safety

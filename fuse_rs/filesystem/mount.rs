@@ -25,6 +25,7 @@ use kernel_glue::vfs::context::MountOperations;
 use kernel_glue::vfs::context::OptionSpec;
 use kernel_glue::vfs::context::OptionValue;
 use kernel_glue::vfs::context::SpecTable;
+use kernel_glue::vfs::super_block::FilledSuper;
 use kernel_glue::vfs::super_block::NewSuper;
 use kernel_glue::vfs::super_block::SuperSettings;
 
@@ -122,10 +123,14 @@ impl MountOperations for Fuse {
         Ok(KBox::new(mount, GFP_KERNEL)?)
     }
 
-    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Config, _log: &MountLog<'_>) -> Result {
+    fn fill_super<'a>(
+        sb: NewSuper<'a, Self>,
+        config: &mut Config,
+        _log: &MountLog<'_>,
+    ) -> Result<FilledSuper<'a, Self>> {
         let server = config.server.as_ref().ok_or(EINVAL)?;
         let root_mode = config.root_mode.ok_or(EINVAL)?;
-        sb.set_up(&SuperSettings {
+        let sb = sb.set_up(&SuperSettings {
             magic: MAGIC,
             block_size: if config.block {
                 config.block_size as usize
@@ -135,10 +140,10 @@ impl MountOperations for Fuse {
             subtype: config.subtype.as_deref(),
             suffix: if config.block { c"-fuseblk" } else { c"" },
         })?;
-        let super_block = sb.super_block();
-        let root = inode::make_root(super_block, root_mode)?;
+        let root = inode::make_root(sb.super_block(), root_mode)?;
         let agreement = KBox::new(Apply { root: root.clone() }, GFP_KERNEL)?;
-        sb.set_root(root)?;
+        let filled = sb.set_root(root)?;
+        let super_block = filled.super_block();
         let mount = super_block.data();
         server.attach(&mount.connection)?;
         let listing = config.control.list(
@@ -159,6 +164,7 @@ impl MountOperations for Fuse {
         };
         mount.connection.send_init(offer, agreement).inspect_err(|_| {
             mount.connection.end(End::Aborted);
-        })
+        })?;
+        Ok(filled)
     }
 }

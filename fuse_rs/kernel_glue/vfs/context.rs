@@ -8,6 +8,7 @@ use super::caller::UserNamespace;
 use super::dentry::DentryOperations;
 use super::fs_type::FsType;
 use super::super_block::drop_data;
+use super::super_block::FilledSuper;
 use super::super_block::NewSuper;
 use super::super_block::SuperOperations;
 use crate::bindings;
@@ -151,8 +152,11 @@ pub trait MountOperations: SuperOperations + DentryOperations {
     fn new_super(config: &mut Self::Config, log: &MountLog<'_>) -> Result<KBox<Self::Super>>;
 
     /// Fills the super block.
-    fn fill_super(sb: &NewSuper<'_, Self>, config: &mut Self::Config, log: &MountLog<'_>)
-        -> Result;
+    fn fill_super<'a>(
+        sb: NewSuper<'a, Self>,
+        config: &mut Self::Config,
+        log: &MountLog<'_>,
+    ) -> Result<FilledSuper<'a, Self>>;
 }
 
 /// Most options a file system may have.
@@ -475,7 +479,7 @@ unsafe extern "C" fn fill_super<T: MountOperations>(
                 context: NonNull::new_unchecked(fc),
                 _borrow: PhantomData,
             };
-            T::fill_super(&NewSuper::from_raw(sb), &mut private.config, &log)?;
+            let _filled = T::fill_super(NewSuper::from_raw(sb), &mut private.config, &log)?;
         }
         Ok(0)
     })

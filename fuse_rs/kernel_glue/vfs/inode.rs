@@ -19,6 +19,7 @@ use kernel::sync::atomic::Acquire;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::atomic::Release;
+use kernel::types::NotThreadSafe;
 use kernel::types::Opaque;
 
 /// What is allocated for an inode.
@@ -127,8 +128,8 @@ impl<T: FileSystem> Drop for NewInode<T> {
     }
 }
 
-/// Keeps others from changing an inode.
-pub struct InodeGuard<'a, T: FileSystem>(&'a Inode<T>);
+/// Keeps others from changing an inode. The task that has locked the inode has to unlock it.
+pub struct InodeGuard<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
 
 impl<T: FileSystem> Drop for InodeGuard<'_, T> {
     fn drop(&mut self) {
@@ -300,7 +301,7 @@ impl<T: FileSystem> Inode<T> {
     pub fn lock(&self) -> InodeGuard<'_, T> {
         // SAFETY: The inode is valid; the guard unlocks.
         unsafe { bindings::fuse_rs_helper_inode_lock(self.as_ptr()) };
-        InodeGuard(self)
+        InodeGuard(self, NotThreadSafe)
     }
 
     fn mapping(&self) -> *mut bindings::address_space {

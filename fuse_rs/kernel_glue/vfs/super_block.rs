@@ -102,10 +102,14 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 }
 
-/// A super block that is being filled.
-pub struct NewSuper<'a, T: FileSystem> {
-    sb: &'a SuperBlock<T>,
-}
+/// A super block that is to be filled: first [set up](NewSuper::set_up), then given a root.
+pub struct NewSuper<'a, T: FileSystem>(&'a SuperBlock<T>);
+
+/// A super block that is set up: inodes can be made.
+pub struct RootlessSuper<'a, T: FileSystem>(&'a SuperBlock<T>);
+
+/// Proof that a super block is complete.
+pub struct FilledSuper<'a, T: FileSystem>(&'a SuperBlock<T>);
 
 /// What a super block is to be like.
 pub struct SuperSettings<'a> {
@@ -127,13 +131,7 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
     /// `sb` is being filled by the caller and its data has been set.
     pub(crate) unsafe fn from_raw(sb: *mut bindings::super_block) -> Self {
         // SAFETY: By the safety requirements.
-        let sb = unsafe { SuperBlock::from_raw(sb) };
-        Self { sb }
-    }
-
-    /// The super block; no inode of it may be used by others before it has a root.
-    pub fn super_block(&self) -> &'a SuperBlock<T> {
-        self.sb
+        Self(unsafe { SuperBlock::from_raw(sb) })
     }
 
     /// Sets it up: operations, limits and a backing device whose dirty pages may be 1 % of what
@@ -142,8 +140,8 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` for mandatory locks or a block size the device cannot have.
-    pub fn set_up(&self, settings: &SuperSettings<'_>) -> Result {
-        let sb = self.sb.as_ptr();
+    pub fn set_up(self, settings: &SuperSettings<'_>) -> Result<RootlessSuper<'a, T>> {
+        let sb = self.0.as_ptr();
         // SAFETY: Nobody else uses the super block yet; strings are valid during the calls.
         unsafe {
             if (*sb).s_flags & bindings::FUSE_RS_SB_MANDLOCK as usize != 0 {
@@ -155,7 +153,7 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             (*sb).s_time_gran = 1;
             (*sb).s_iflags |=
                 (bindings::SB_I_NOIDMAP | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE) as usize;
-            if self.sb.is_from_user_namespace() {
+            if self.0.is_from_user_namespace() {
                 (*sb).s_iflags |= bindings::SB_I_UNTRUSTED_MOUNTER as usize;
             }
             (*sb).s_flags &=
@@ -193,7 +191,14 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             (*(*sb).s_bdi).capabilities |= bindings::FUSE_RS_BDI_CAP_STRICTLIMIT as u32;
             bindings::bdi_set_max_ratio((*sb).s_bdi, 1);
         }
-        Ok(())
+        Ok(RootlessSuper(self.0))
+    }
+}
+
+impl<'a, T: FileSystem> RootlessSuper<'a, T> {
+    /// The super block; no inode of it may be used by others before it has a root.
+    pub fn super_block(&self) -> &'a SuperBlock<T> {
+        self.0
     }
 
     /// Makes `inode` the root.
@@ -201,7 +206,7 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn set_root(&self, inode: ARef<Inode<T>>) -> Result {
+    pub fn set_root(self, inode: ARef<Inode<T>>) -> Result<FilledSuper<'a, T>> {
         let inode = ARef::into_raw(inode);
         // SAFETY: `d_make_root` takes over the reference, whether it succeeds or not.
         let root = unsafe { bindings::d_make_root(inode.as_ref().as_ptr()) };
@@ -209,8 +214,15 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             return Err(ENOMEM);
         }
         // SAFETY: Nobody else uses the super block yet.
-        unsafe { (*self.sb.as_ptr()).s_root = root };
-        Ok(())
+        unsafe { (*self.0.as_ptr()).s_root = root };
+        Ok(FilledSuper(self.0))
+    }
+}
+
+impl<'a, T: FileSystem> FilledSuper<'a, T> {
+    /// The super block.
+    pub fn super_block(&self) -> &'a SuperBlock<T> {
+        self.0
     }
 }
 

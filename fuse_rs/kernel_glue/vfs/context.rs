@@ -100,6 +100,19 @@ pub struct MountLog<'a> {
 }
 
 impl MountLog<'_> {
+    /// Messages about the mount that `fc` sets up.
+    ///
+    /// # Safety
+    ///
+    /// `fc` is a valid context while the value lives.
+    unsafe fn new(fc: *mut bindings::fs_context) -> Self {
+        Self {
+            // SAFETY: By the safety requirements.
+            context: unsafe { NonNull::new_unchecked(fc) },
+            _borrow: PhantomData,
+        }
+    }
+
     /// Tells the person who mounts what is wrong with an option.
     pub fn invalid(&self, message: &'static CStr) -> Error {
         // SAFETY: The context is valid; the format takes one string.
@@ -299,27 +312,31 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
     param: *mut bindings::fs_parameter,
 ) -> i32 {
     c_result!({
-        // SAFETY: By the safety requirements; a context is used by one task at a time.
-        let (fc, param) = unsafe { (&mut *fc, &mut *param) };
-        let log = MountLog {
-            context: NonNull::from(&mut *fc),
-            _borrow: PhantomData,
+        // SAFETY: By the safety requirements.
+        let log = unsafe { MountLog::new(fc) };
+        // SAFETY: By the safety requirements; one task at a time uses a context.
+        let (purpose, oldapi) = unsafe {
+            (
+                bindings::fs_context::purpose_raw(fc),
+                bindings::fs_context::oldapi_raw(fc),
+            )
         };
-        if u64::from(fc.purpose()) == bindings::FUSE_RS_PURPOSE_RECONFIGURE {
+        if u64::from(purpose) == bindings::FUSE_RS_PURPOSE_RECONFIGURE {
             // mount(2) gives all options again for a remount; they were always ignored.
-            return if fc.oldapi() {
+            return if oldapi {
                 Ok(0)
             } else {
                 Err(log.invalid(c"No changes allowed in reconfigure"))
             };
         }
-        // SAFETY: The private data came from `init`.
-        let private = unsafe { &mut *fc.fs_private.cast::<Private<T>>() };
+        // SAFETY: The private data came from `init`; nobody but the file system knows its type,
+        // and one task at a time uses a context, so this is the only reference to it.
+        let private = unsafe { &mut *(*fc).fs_private.cast::<Private<T>>() };
         let mut result = MaybeUninit::<bindings::fs_parse_result>::zeroed();
         // SAFETY: All arguments are valid; the table ends with an empty entry.
         let index = unsafe {
             bindings::__fs_parse(
-                &raw mut fc.log,
+                &raw mut (*fc).log,
                 parameters::<T>(private.block),
                 param,
                 result.as_mut_ptr(),
@@ -338,7 +355,7 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
                     OptionValue::U32(bindings::fuse_rs_helper_result_u32(&result))
                 }
                 OptionKind::String => {
-                    let text = param.__bindgen_anon_1.string;
+                    let text = (*param).__bindgen_anon_1.string;
                     if text.is_null() {
                         return Err(EINVAL);
                     }
@@ -354,13 +371,14 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
             }
         };
         if spec.name.to_bytes() == b"source" {
-            if !fc.source.is_null() {
+            // SAFETY: By the safety requirements.
+            if unsafe { !(*fc).source.is_null() } {
                 return Err(log.invalid(c"Multiple sources specified"));
             }
             // SAFETY: The context takes over the string.
             unsafe {
-                fc.source = param.__bindgen_anon_1.string;
-                param.__bindgen_anon_1.string = core::ptr::null_mut();
+                (*fc).source = (*param).__bindgen_anon_1.string;
+                (*param).__bindgen_anon_1.string = core::ptr::null_mut();
             }
             return Ok(0);
         }
@@ -373,13 +391,14 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
 ///
 /// `param` is a parameter that was parsed as a file descriptor with this result.
 unsafe fn option_file(
-    param: &bindings::fs_parameter,
+    param: *const bindings::fs_parameter,
     result: &bindings::fs_parse_result,
 ) -> Result<OpenFile> {
-    // SAFETY: A parameter of the type "file" holds a file.
+    // SAFETY: By the safety requirements. A parameter of the type "file" holds a file, to which
+    // another reference is taken; one of another type was parsed as the number of a descriptor.
     let file = unsafe {
-        if param.type_() == bindings::fs_value_is_file {
-            let file = param.__bindgen_anon_1.file;
+        if bindings::fs_parameter::type__raw(param) == bindings::fs_value_is_file {
+            let file = (*param).__bindgen_anon_1.file;
             if !file.is_null() {
                 bindings::fuse_rs_helper_get_file(file);
             }
@@ -396,28 +415,34 @@ unsafe fn option_file(
 /// Called by the VFS with a context of the file system.
 unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context) -> i32 {
     c_result!({
-        // SAFETY: By the safety requirements; the private data came from `init`.
-        unsafe {
-            let private = &mut *(*fc).fs_private.cast::<Private<T>>();
-            let log = MountLog {
-                context: NonNull::new_unchecked(fc),
-                _borrow: PhantomData,
-            };
-            if !private.block && T::wants_existing(&private.config) {
-                return get_existing::<T>(fc);
-            }
-            let data = T::new_super(&mut private.config, &log)?;
+        // SAFETY: The private data came from `init`. The callbacks of the functions below refer to
+        // it again, but this reference is not used after they are called.
+        let private = unsafe { &mut *(*fc).fs_private.cast::<Private<T>>() };
+        // SAFETY: By the safety requirements.
+        let log = unsafe { MountLog::new(fc) };
+        let block = private.block;
+        if !block && T::wants_existing(&private.config) {
+            // SAFETY: By the safety requirements.
+            return unsafe { get_existing::<T>(fc) };
+        }
+        let data = T::new_super(&mut private.config, &log)?;
+        // SAFETY: The field is the file system's. When `sget_fc` makes a super block it takes
+        // the data out of the context, and the super block owns it from then on.
+        let done = unsafe {
             (*fc).s_fs_info = KBox::into_raw(data).cast();
-            let done = if private.block {
+            if block {
                 bindings::get_tree_bdev(fc, Some(fill_super::<T>))
             } else {
                 bindings::get_tree_nodev(fc, Some(fill_super::<T>))
-            };
-            // A super block that was made has taken the data.
+            }
+        };
+        // SAFETY: What is still there was not taken, so no super block has it and nobody has seen
+        // it; it came from `KBox::into_raw` above.
+        unsafe {
             drop_data::<T>((*fc).s_fs_info.cast());
             (*fc).s_fs_info = core::ptr::null_mut();
-            to_result(done)?;
         }
+        to_result(done)?;
         Ok(0)
     })
 }
@@ -472,15 +497,12 @@ unsafe extern "C" fn fill_super<T: MountOperations>(
     fc: *mut bindings::fs_context,
 ) -> i32 {
     c_result!({
+        // SAFETY: The private data came from `init`, and `get_tree`, which called us through the
+        // kernel, does not use its own reference any more.
+        let private = unsafe { &mut *(*fc).fs_private.cast::<Private<T>>() };
         // SAFETY: By the safety requirements.
-        unsafe {
-            let private = &mut *(*fc).fs_private.cast::<Private<T>>();
-            let log = MountLog {
-                context: NonNull::new_unchecked(fc),
-                _borrow: PhantomData,
-            };
-            let _filled = T::fill_super(NewSuper::from_raw(sb), &mut private.config, &log)?;
-        }
+        let (new, log) = unsafe { (NewSuper::from_raw(sb), MountLog::new(fc)) };
+        let _filled = T::fill_super(new, &mut private.config, &log)?;
         Ok(0)
     })
 }

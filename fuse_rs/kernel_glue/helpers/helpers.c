@@ -200,7 +200,8 @@ struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac)
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create)
 {
-	return __filemap_get_folio(mapping, index, FGP_LOCK | (create ? FGP_CREAT : 0), GFP_KERNEL);
+	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_WRITE | (create ? FGP_CREAT : 0),
+				   mapping_gfp_mask(mapping));
 }
 
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac)

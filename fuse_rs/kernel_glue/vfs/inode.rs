@@ -350,7 +350,8 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
-    /// The cached folio at page `index`, locked; made if it is not there and `create` is set.
+    /// The cached folio at page `index`, locked, to be written to; made if it is not there and
+    /// `create` is set.
     ///
     /// # Context
     ///

@@ -112,6 +112,7 @@ impl<T: FileOperations> PageTable<T> {
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(read_folio::<T>),
         readahead: Some(readahead::<T>),
+        dirty_folio: Some(never_dirty),
         migrate_folio: Some(bindings::filemap_migrate_folio),
         ..pin_init::zeroed()
     };
@@ -302,6 +303,15 @@ unsafe extern "C" fn iterate<T: FileOperations>(
         T::iterate(&file, &mut out)?;
         Ok(0)
     })
+}
+
+/// Somebody has written to a folio, other than through a write of the file system.
+///
+/// Writes bring the cache up to date with what is stored already, and mappings cannot be written
+/// to, so nobody does. The kernel calls this without looking whether it is there, though. A folio
+/// that became dirty would stay so for ever, as nothing writes it back, and could not be dropped.
+extern "C" fn never_dirty(_: *mut bindings::address_space, _: *mut bindings::folio) -> bool {
+    false
 }
 
 /// # Safety

@@ -203,6 +203,10 @@ impl FileOperations for Fuse {
         page_cache::write::write(io, from)
     }
 
+    fn is_cached(handle: &Handle) -> bool {
+        !handle.is_direct()
+    }
+
     fn may_map(file: &OpenFile<'_>, shared: bool) -> Result {
         let handle = file.handle().ok_or(EIO)?;
         if shared && handle.is_direct() {

@@ -45,6 +45,9 @@ pub trait FileOperations: FileSystem {
     /// Writes.
     fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
+    /// Whether the file is read through the page cache.
+    fn is_cached(handle: &Self::Handle) -> bool;
+
     /// Whether the file may be mapped, as far as the file system has a say.
     fn may_map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
 
@@ -277,14 +280,15 @@ unsafe extern "C" fn splice_read<T: FileOperations>(
     len: usize,
     flags: u32,
 ) -> isize {
-    // SAFETY: By the safety requirements. Files that must not be cached are read into pages of
-    // the pipe's own.
+    // SAFETY: By the safety requirements.
+    let handle = unsafe { OpenFileRef::<T>::from_raw(file) }.handle();
+    // SAFETY: By the safety requirements, which are those of both functions. A file that is not
+    // cached is read into pages of the pipe's own.
     unsafe {
-        let open_file = OpenFileRef::<T>::from_raw(file);
-        if T::may_map(&open_file, true).is_err() {
-            bindings::copy_splice_read(file, position, pipe, len, flags)
-        } else {
+        if handle.is_some_and(T::is_cached) {
             bindings::filemap_splice_read(file, position, pipe, len, flags)
+        } else {
+            bindings::copy_splice_read(file, position, pipe, len, flags)
         }
     }
 }

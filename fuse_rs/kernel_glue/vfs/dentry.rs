@@ -169,13 +169,16 @@ impl<T: FileSystem> Dentry<T> {
             }
             None => core::ptr::null_mut(),
         };
-        // SAFETY: The entry is in lookup, and the reference to the inode is taken over.
+        // First, because others find the entry as soon as it is connected. A new entry has the
+        // field as the last user of the memory left it.
+        self.set_deadline(deadline);
+        // SAFETY: The entry is in lookup or unhashed, and the reference to the inode is taken
+        // over.
         let other = unsafe { bindings::d_splice_alias(inode, self.as_ptr()) };
         let other = kernel::error::from_err_ptr(other)?;
-        match NonNull::new(other) {
+        if let Some(other) = NonNull::new(other) {
             // SAFETY: The entry comes with a reference and is of the same file system.
-            Some(other) => unsafe { Self::from_raw(other.as_ptr()) }.set_deadline(deadline),
-            None => self.set_deadline(deadline),
+            unsafe { Self::from_raw(other.as_ptr()) }.set_deadline(deadline);
         }
         Ok(other)
     }

@@ -208,8 +208,9 @@ pub(crate) fn adopt(inode: &Inode, lookup: NodePin) {
 
 /// Makes an inode of no use, and its node id free for another.
 pub(crate) fn make_bad(inode: &Inode) {
-    inode.unhash();
+    // First: nobody is to find the inode missing and yet have it work.
     inode.data().set_bad();
+    inode.unhash();
 }
 
 /// Nobody uses the inode any more: the server may forget it, once it has done what it was asked.

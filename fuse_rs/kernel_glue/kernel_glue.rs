@@ -20,5 +20,12 @@ pub mod sys;
 pub mod uio;
 pub mod vfs;
 
+// `i_size` is read and written in one piece, which on 32 bits it is not; and numbers that need more
+// go into `unsigned long` and pointers: moments in nanoseconds, ids, pages of a file.
+const _: () = assert!(
+    core::mem::size_of::<usize>() == 8,
+    "fuse_rs needs a kernel of 64 bits"
+);
+
 /// Prefix of log messages of this crate.
 const __LOG_PREFIX: &[u8] = b"fuse_rs\0";

@@ -130,7 +130,7 @@ pub struct IoctlArgument(usize);
 
 impl IoctlArgument {
     /// Reads the number the argument points to.
-    pub fn read_u32(&self) -> Result<u32> {
+    fn read_u32(&self) -> Result<u32> {
         let mut value = 0;
         // SAFETY: Reads from user space, checked.
         to_result(unsafe { bindings::fuse_rs_helper_get_user_u32(&mut value, self.0) })?;

@@ -140,12 +140,6 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         self.len
     }
 
-    /// Whether `item` is in this queue.
-    #[inline]
-    pub fn contains(&self, item: &T) -> bool {
-        item.link().owner.load(Acquire) == self.id
-    }
-
     /// Appends `item`; gives it back if it is in some queue already.
     pub fn push_back(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
         if item
@@ -236,12 +230,6 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
             cursor = unsafe { *item.link().next.get() };
         }
         None
-    }
-
-    /// The first object.
-    pub fn first(&self) -> Option<&T> {
-        // SAFETY: Objects in the queue are kept alive by it.
-        self.head.map(|node| unsafe { node.as_ref() })
     }
 }
 

@@ -215,11 +215,6 @@ void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 	poll_wait(file, head, table);
 }
 
-void fuse_rs_helper_file_accessed(struct file *file)
-{
-	file_accessed(file);
-}
-
 struct inode *fuse_rs_helper_file_inode(const struct file *file)
 {
 	return file_inode(file);

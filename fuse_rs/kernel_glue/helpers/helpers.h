@@ -26,8 +26,6 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
 	FUSE_RS_FMODE_CREATED	= (__force u32)FMODE_CREATED,
 	FUSE_RS_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT,
-	FUSE_RS_FMODE_READ	= (__force u32)FMODE_READ,
-	FUSE_RS_FMODE_WRITE	= (__force u32)FMODE_WRITE,
 	FUSE_RS_LOOKUP_RCU	= LOOKUP_RCU,
 	FUSE_RS_LOOKUP_EXCL	= LOOKUP_EXCL,
 	FUSE_RS_LOOKUP_REVAL	= LOOKUP_REVAL,
@@ -113,7 +111,6 @@ ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *addr
 /* files */
 void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table);
-void fuse_rs_helper_file_accessed(struct file *file);
 struct inode *fuse_rs_helper_file_inode(const struct file *file);
 bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx);
 bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,

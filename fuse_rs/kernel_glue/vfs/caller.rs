@@ -34,20 +34,8 @@ impl UserNamespace {
         NonNull::new(ns).map(Self).ok_or(EINVAL)
     }
 
-    /// Another reference.
-    pub fn clone_ref(&self) -> Result<Self> {
-        // SAFETY: We own a reference.
-        unsafe { Self::get(self.0.as_ptr()) }
-    }
-
     pub(crate) fn as_ptr(&self) -> *mut bindings::user_namespace {
         self.0.as_ptr()
-    }
-
-    /// Whether this is the initial namespace.
-    pub fn is_initial(&self) -> bool {
-        // SAFETY: We own a reference.
-        unsafe { bindings::fuse_rs_helper_is_init_user_ns(self.as_ptr()) }
     }
 
     /// The caller's file-system user id in this namespace; all ones if it has none there.

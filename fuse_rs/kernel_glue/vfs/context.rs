@@ -173,7 +173,7 @@ pub trait MountOperations: SuperOperations + DentryOperations {
 }
 
 /// Most options a file system may have.
-pub const MAX_OPTIONS: usize = 15;
+const MAX_OPTIONS: usize = 15;
 
 /// Options in the form the kernel parses.
 pub struct SpecTable {

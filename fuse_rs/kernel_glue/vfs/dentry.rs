@@ -94,15 +94,6 @@ impl<T: FileSystem> Dentry<T> {
         }
     }
 
-    /// The inode of the directory the entry is in.
-    ///
-    /// To be used where the VFS keeps the entry from moving: in operations that change the
-    /// directory.
-    pub fn parent(&self) -> &Inode<T> {
-        // SAFETY: A dentry has a parent, which is positive.
-        unsafe { Inode::from_raw((*(*self.as_ptr()).d_parent).d_inode) }
-    }
-
     /// The name.
     ///
     /// To be used where the VFS keeps it from changing: in operations on the entry.

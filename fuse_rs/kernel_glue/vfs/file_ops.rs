@@ -97,7 +97,6 @@ impl<T: FileOperations> DirTable<T> {
         release: Some(release::<T>),
         fsync: Some(fsync::<T>),
         iterate_shared: Some(iterate::<T>),
-        read_iter: None,
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),
         ..pin_init::zeroed()

@@ -74,7 +74,7 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     /// Whether the mounter is not trusted by the initial user namespace.
-    pub fn is_from_user_namespace(&self) -> bool {
+    fn is_from_user_namespace(&self) -> bool {
         // SAFETY: A super block has a user namespace.
         unsafe { !bindings::fuse_rs_helper_is_init_user_ns((*self.as_ptr()).s_user_ns) }
     }

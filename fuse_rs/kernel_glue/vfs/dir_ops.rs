@@ -320,6 +320,35 @@ unsafe extern "C" fn rename<T: DirOperations>(
     })
 }
 
+/// An entry that is to be used instead of the one the VFS has given.
+///
+/// # Invariants
+///
+/// Null, or an entry to which the value owns a reference.
+struct Instead(*mut bindings::dentry);
+
+impl Instead {
+    /// Leaves the file to the VFS, which looks at the entry again and opens it, or says that it
+    /// does not exist.
+    ///
+    /// # Safety
+    ///
+    /// `file` is being opened by `atomic_open`.
+    unsafe fn finish_no_open(self, file: *mut bindings::file) -> Result<i32> {
+        let other = core::mem::ManuallyDrop::new(self).0;
+        // SAFETY: By the safety requirements. The reference is handed over to the VFS.
+        to_result(unsafe { bindings::finish_no_open(file, other) })?;
+        Ok(0)
+    }
+}
+
+impl Drop for Instead {
+    fn drop(&mut self) {
+        // SAFETY: By the type's invariants; null is left alone.
+        unsafe { bindings::dput(self.0) };
+    }
+}
+
 /// Opens a file that may have to be made, in one step if the file system can.
 ///
 /// # Safety
@@ -334,43 +363,44 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
     mode: u16,
 ) -> i32 {
     c_result!({
-        let mut entry = dentry;
-        let mut other = core::ptr::null_mut();
-        // SAFETY: By the safety requirements throughout. `other` has a reference that
-        // `finish_no_open` takes over, or that is dropped here.
-        unsafe {
+        // SAFETY: By the safety requirements; only an entry in lookup is looked up.
+        let other = unsafe {
             if bindings::fuse_rs_helper_d_in_lookup(dentry) {
-                other = look_up::<T>(dir, dentry)?;
-                if !other.is_null() {
-                    entry = other;
-                }
+                look_up::<T>(dir, dentry)?
+            } else {
+                core::ptr::null_mut()
             }
-            if flags & bindings::O_CREAT == 0 || !(*entry).d_inode.is_null() {
-                return to_result(bindings::finish_no_open(file, other)).map(|()| 0);
+        };
+        // INVARIANT: What `look_up` returns comes with a reference.
+        let other = Instead(other);
+        let entry = if other.0.is_null() { dentry } else { other.0 };
+        // SAFETY: The VFS has a reference to the directory and to the entry it has given, `other`
+        // has one to the entry used instead. The latter is of the same file system.
+        let (dir_ref, entry_ref) =
+            unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(entry)) };
+        if flags & bindings::O_CREAT == 0 || entry_ref.inode().is_some() {
+            // SAFETY: By the safety requirements.
+            return unsafe { other.finish_no_open(file) };
+        }
+        // SAFETY: The file is not open yet, so its mode is ours to set.
+        unsafe { (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32 };
+        match T::create(dir_ref, entry_ref, flags, mode) {
+            Ok(created) => {
+                entry_ref.set_deadline(created.deadline);
+                entry_ref.instantiate(created.inode);
+                // SAFETY: The file is being opened, and the entry was just made positive. An
+                // opened file has a reference of its own to it.
+                unsafe { NewFile::<T>::finish_open(file, entry, created.handle)? };
+                Ok(0)
             }
-            (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32;
-            let (dir_ref, entry_ref) = (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(entry));
-            let outcome = match T::create(dir_ref, entry_ref, flags, mode) {
-                Ok(created) => {
-                    entry_ref.set_deadline(created.deadline);
-                    entry_ref.instantiate(created.inode);
-                    NewFile::<T>::finish_open(file, entry, created.handle)
-                }
-                Err(error) if error == ENOSYS => {
-                    match make_here::<T>(dir, entry, NewKind::Node(mode, 0)) {
-                        Ok(_) => {
-                            let other = core::mem::replace(&mut other, core::ptr::null_mut());
-                            return to_result(bindings::finish_no_open(file, other)).map(|()| 0);
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
-                Err(error) => Err(error),
-            };
-            if !other.is_null() {
-                bindings::dput(other);
+            Err(ENOSYS) => {
+                // SAFETY: By the safety requirements. The entry is negative, and stays so until we
+                // change it, because the VFS has locked the directory.
+                unsafe { make_here::<T>(dir, entry, NewKind::Node(mode, 0))? };
+                // SAFETY: By the safety requirements.
+                unsafe { other.finish_no_open(file) }
             }
-            outcome.map(|()| 0)
+            Err(error) => Err(error),
         }
     })
 }

@@ -142,7 +142,8 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
     /// `ENOMEM`; `EINVAL` for mandatory locks or a block size the device cannot have.
     pub fn set_up(self, settings: &SuperSettings<'_>) -> Result<RootlessSuper<'a, T>> {
         let sb = self.0.as_ptr();
-        // SAFETY: Nobody else uses the super block yet; strings are valid during the calls.
+        // SAFETY: Plain fields of a super block that nobody else uses yet; the tables live for
+        // ever and fit each other.
         unsafe {
             if (*sb).s_flags & bindings::FUSE_RS_SB_MANDLOCK as usize != 0 {
                 return Err(EINVAL);
@@ -161,37 +162,69 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             // The umask is applied by whoever makes the inode.
             (*sb).s_flags |= bindings::FUSE_RS_SB_POSIXACL as usize;
             bindings::set_default_d_op(sb, super::dentry::DentryTable::<T>::get());
-
-            if (*sb).s_bdev.is_null() {
-                (*sb).s_blocksize = settings.block_size;
-                (*sb).s_blocksize_bits = settings.block_size.trailing_zeros() as u8;
-            } else {
-                if bindings::sb_set_blocksize(sb, settings.block_size as i32) == 0 {
-                    return Err(EINVAL);
-                }
-                bindings::bdi_put((*sb).s_bdi);
-                (*sb).s_bdi = &raw mut bindings::noop_backing_dev_info;
-            }
-            if let Some(subtype) = settings.subtype {
+        }
+        self.set_block_size(settings.block_size)?;
+        if let Some(subtype) = settings.subtype {
+            // SAFETY: The text is a string; the copy belongs to the super block, which frees it
+            // when it goes. There was none before.
+            unsafe {
                 let copy = bindings::kstrdup(subtype.as_char_ptr(), bindings::GFP_KERNEL);
                 if copy.is_null() {
                     return Err(ENOMEM);
                 }
-                // Freed with the super block.
                 (*sb).s_subtype = copy;
             }
+        }
+        self.make_backing_device(settings.suffix)?;
+        Ok(RootlessSuper(self.0))
+    }
+
+    fn set_block_size(&self, bytes: usize) -> Result {
+        let sb = self.0.as_ptr();
+        // SAFETY: Nobody else uses the super block yet. On a block device it is open now.
+        unsafe {
+            if (*sb).s_bdev.is_null() {
+                (*sb).s_blocksize = bytes;
+                (*sb).s_blocksize_bits = bytes.trailing_zeros() as u8;
+            } else if bindings::sb_set_blocksize(sb, bytes as i32) == 0 {
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
+    }
+
+    /// A backing device of the mount's own, also on a block device, whose writers are not to wait
+    /// for this file system's.
+    fn make_backing_device(&self, suffix: &CStr) -> Result {
+        let sb = self.0.as_ptr();
+        // SAFETY: On a block device, `s_bdi` is the disk's, with a reference that the super block
+        // was given when the device was opened; it is given up, and what stands there instead
+        // is not counted. Without one, that is what stands there already. Nobody else uses the
+        // super block yet.
+        unsafe {
+            if !(*sb).s_bdev.is_null() {
+                bindings::bdi_put((*sb).s_bdi);
+                (*sb).s_bdi = &raw mut bindings::noop_backing_dev_info;
+            }
+        }
+        // SAFETY: The format takes two numbers and a string, and is not written to. The super
+        // block owns the backing device that is made.
+        kernel::error::to_result(unsafe {
             let dev = (*sb).s_dev;
-            kernel::error::to_result(bindings::super_setup_bdi_name(
+            bindings::super_setup_bdi_name(
                 sb,
                 c"%u:%u%s".as_char_ptr().cast_mut(),
                 dev >> 20,
                 dev & 0xf_ffff,
-                settings.suffix.as_char_ptr(),
-            ))?;
+                suffix.as_char_ptr(),
+            )
+        })?;
+        // SAFETY: The backing device was just made, and nothing is written to it yet.
+        unsafe {
             (*(*sb).s_bdi).capabilities |= bindings::FUSE_RS_BDI_CAP_STRICTLIMIT as u32;
             bindings::bdi_set_max_ratio((*sb).s_bdi, 1);
         }
-        Ok(RootlessSuper(self.0))
+        Ok(())
     }
 }
 

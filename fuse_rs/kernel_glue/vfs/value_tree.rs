@@ -310,12 +310,20 @@ unsafe fn new_inode<V: ValueTree>(
     place: Place,
     owner: Option<(Uid, Gid)>,
 ) -> Result<*mut bindings::inode> {
-    // SAFETY: By the safety requirements; nobody else knows the new inode yet.
+    let (perm, directory) = match place {
+        // Two links for a directory without others in it; one says that nobody counts.
+        Place::Root => (0o755, Some(1)),
+        Place::Directory(_) => (0o500, Some(2)),
+        Place::File(_, file) => (V::FILES.get(file).map_or(0, |file| file.mode), None),
+    };
+    // SAFETY: By the safety requirements.
+    let inode = unsafe { bindings::new_inode(sb) };
+    if inode.is_null() {
+        return Err(ENOMEM);
+    }
+    // SAFETY: Plain fields of an inode that nobody else knows yet; the tables live for ever, and
+    // those for directories go with the type for directories.
     unsafe {
-        let inode = bindings::new_inode(sb);
-        if inode.is_null() {
-            return Err(ENOMEM);
-        }
         (*inode).i_ino = bindings::get_next_ino().into();
         (*inode).i_private = place.pack() as *mut c_void;
         bindings::simple_inode_init_ts(inode);
@@ -323,25 +331,18 @@ unsafe fn new_inode<V: ValueTree>(
             (*inode).i_uid = uid.0;
             (*inode).i_gid = gid.0;
         }
-        let perm = match place {
-            Place::Root => 0o755,
-            Place::Directory(_) => 0o500,
-            Place::File(_, file) => V::FILES.get(file).map_or(0, |file| file.mode),
-        };
-        if let Place::File(..) = place {
-            (*inode).i_mode = bindings::S_IFREG as u16 | perm;
-            (*inode).i_op = &Tables::<V>::FILE;
-            (*inode).__bindgen_anon_3.i_fop = &Tables::<V>::OPEN_FILE;
-        } else {
+        if let Some(links) = directory {
             (*inode).i_mode = bindings::S_IFDIR as u16 | perm;
             (*inode).i_op = &Tables::<V>::DIR;
             (*inode).__bindgen_anon_3.i_fop = &Tables::<V>::OPEN_DIR;
-            // Two for a directory without others in it; one says that nobody counts.
-            let links = if matches!(place, Place::Root) { 1 } else { 2 };
             bindings::set_nlink(inode, links);
+        } else {
+            (*inode).i_mode = bindings::S_IFREG as u16 | perm;
+            (*inode).i_op = &Tables::<V>::FILE;
+            (*inode).__bindgen_anon_3.i_fop = &Tables::<V>::OPEN_FILE;
         }
-        Ok(inode)
     }
+    Ok(inode)
 }
 
 /// The number a name stands for; there is only one name for a number.

@@ -77,10 +77,19 @@ extern int ktap_count;
 		_exit(KTAP_SKIP);                                                                  \
 	} while (0)
 
+/* Whether the Rust client serves FUSE_DEV: it is loaded, and not beside a C driver that does. */
+static inline bool ktap_is_rs(void)
+{
+	const char *dev = getenv("FUSE_DEV");
+
+	return !access("/sys/module/fuse_rs", F_OK) &&
+	       (access("/dev/fuse_rs", F_OK) || (dev && !strcmp(dev, "/dev/fuse_rs")));
+}
+
 /* Here we mean to do better than the C driver. */
 #define RS_ONLY(why)                                                                               \
 	do {                                                                                       \
-		if (access("/sys/module/fuse_rs", F_OK))                                           \
+		if (!ktap_is_rs())                                                                 \
 			SKIP("not the Rust client: " why);                                         \
 	} while (0)
 

@@ -100,6 +100,7 @@ TEST(other_major_is_refused)
 
 TEST(short_reply_is_refused)
 {
+	RS_ONLY("C takes what is missing for zeros");
 	refused((struct fuse_init_out){ .major = 7, .minor = 31 }, 4);
 }
 

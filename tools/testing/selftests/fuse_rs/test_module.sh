@@ -24,7 +24,7 @@ gone() {
 	! [ -d /sys/module/fuse_rs ] && ! grep -q fuse_rs_inode /proc/slabinfo &&
 		[ "$(cat /proc/filesystems)" = "$before" ]
 }
-echo "1..6"
+echo "1..11"
 
 ok=0
 for _ in $(seq 100); do
@@ -53,6 +53,38 @@ result $? "an open device keeps the module"
 exec 7>&-
 rmmod fuse_rs && gone
 result $? "and its close releases it"
+
+# Without -i, mount(8) would start a helper for the type.
+insmod "$module"
+type=fuse
+ctl=fusectl
+[ -e /dev/fuse_rs ] && type=fuse_rs ctl=fusectl_rs
+mnt=$(mktemp -d)
+exec 7<>"$dev"
+mount -i -t $type -o fd=7,rootmode=40000,user_id=0,group_id=0 none "$mnt" || echo "# no mount"
+rmmod fuse_rs 2>/dev/null
+[ $? != 0 ] && [ -d /sys/module/fuse_rs ]
+result $? "a mount keeps the module"
+exec 7>&-
+rmmod fuse_rs 2>/dev/null
+[ $? != 0 ] && grep -q " $mnt $type" /proc/mounts
+result $? "also one whose server is gone"
+umount "$mnt" && rmmod fuse_rs && gone
+result $? "and its end releases it"
+
+insmod "$module"
+exec 7<>"$dev"
+mount -i -t $type -o fd=7,rootmode=40000,user_id=0,group_id=0 none "$mnt"
+# Without a server, umount(8) would wait for the attributes of the mount point.
+python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$mnt"
+grep -q " $mnt $type" /proc/mounts && echo "# still mounted"
+rmmod fuse_rs 2>/dev/null
+[ $? != 0 ]
+result $? "the device of a mount that is gone keeps the module"
+exec 7>&-
+mount -t $ctl none "$mnt" && ! rmmod fuse_rs 2>/dev/null && umount "$mnt" && rmmod fuse_rs && gone
+result $? "so does the control file system"
+rmdir "$mnt"
 
 insmod "$module" names=2 && grep -q fuse_rs /proc/filesystems && [ -e /dev/fuse_rs ] && rmmod fuse_rs && gone
 result $? "own names can be chosen"

@@ -2,6 +2,7 @@
 /* Mount options, through both interfaces, and what is shown of them. */
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include "rawfs.h"
@@ -219,4 +220,150 @@ TEST(device_of_another_namespace)
 	CHECK_ERR(mount("rawfs", mnt, rawfs_type(), 0,
 			options("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)),
 		  EINVAL);
+}
+
+TEST(fd_may_be_given_once)
+{
+	char opts[64];
+	int fd = rawfs_open();
+
+	snprintf(opts, sizeof(opts), "fd=%d,fd=%d,rootmode=40000,user_id=0,group_id=0", fd, fd);
+	CHECK_ERR(mount_with(opts), EINVAL);
+}
+
+/* Another mount point for the file system that this device serves. */
+static int mount_again(int fd, char mnt[80], const char *name, const char *fmt)
+{
+	char first[64];
+
+	rawfs_mountpoint(first);
+	snprintf(mnt, 80, "%s-%s", first, name);
+	mkdir(mnt, 0755);
+	return mount("again", mnt, rawfs_type(), 0, options(fmt, fd));
+}
+
+TEST(device_in_use_mounts_the_same_again)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	char again[80], path[128];
+	struct stat a, b;
+
+	rawfs_start(fs, "");
+	CHECK_EQ(mount_again(fs->fd, again, "2", "fd=%d,rootmode=40000,user_id=0,group_id=0"), 0);
+	CHECK_EQ(stat(fs->mnt, &a), 0);
+	CHECK_EQ(stat(again, &b), 0);
+	CHECK_EQ(a.st_dev, b.st_dev);
+	CHECK_EQ(a.st_ino, b.st_ino);
+	CHECK_EQ(mkdir(rawfs_path(fs, "new"), 0755), 0);
+	snprintf(path, sizeof(path), "%s/new", again);
+	CHECK_EQ(stat(path, &b), 0);
+	/* There was no second handshake. */
+	CHECK_EQ(fs->count[FUSE_INIT], 1);
+	/* The connection lasts as long as one of the two. */
+	CHECK_EQ(umount(fs->mnt), 0);
+	CHECK_EQ(rmdir(path), 0);
+	CHECK_EQ(umount(again), 0);
+	pthread_join(fs->thread, NULL);
+}
+
+TEST(device_in_use_needs_no_more_options)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	char again[80];
+	struct stat st;
+
+	rawfs_start(fs, ",max_read=8192");
+	CHECK_EQ(mount_again(fs->fd, again, "2", "fd=%d"), 0);
+	CHECK_EQ(stat(again, &st), 0);
+	CHECK_EQ(umount(again), 0);
+	/* Those there are must be right, but do not matter. */
+	CHECK_EQ(mount_again(fs->fd, again, "2", "fd=%d,allow_other,max_read=4096"), 0);
+	CHECK(shown(again, "user_id=0,group_id=0,max_read=8192"));
+	CHECK(!shown(again, "allow_other"));
+	CHECK_EQ(umount(again), 0);
+	CHECK_ERR(mount_again(fs->fd, again, "2", "fd=%d,nonsense"), EINVAL);
+	CHECK_ERR(mount_again(fs->fd, again, "2", "fd=%d,rootmode=755"), EINVAL);
+	rawfs_stop(fs);
+}
+
+TEST(clone_mounts_the_same_again)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	uint32_t fd;
+	int clone = rawfs_open();
+	char again[80];
+	struct stat a, b;
+
+	rawfs_start(fs, "");
+	fd = fs->fd;
+	CHECK_EQ(ioctl(clone, FUSE_DEV_IOC_CLONE, &fd), 0);
+	CHECK_EQ(mount_again(clone, again, "2", "fd=%d"), 0);
+	CHECK_EQ(stat(fs->mnt, &a), 0);
+	CHECK_EQ(stat(again, &b), 0);
+	CHECK_EQ(a.st_dev, b.st_dev);
+	CHECK_EQ(umount(again), 0);
+	close(clone);
+	rawfs_stop(fs);
+}
+
+TEST(device_of_a_file_system_that_is_gone)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	char again[80];
+
+	rawfs_start(fs, "");
+	CHECK_EQ(umount(fs->mnt), 0);
+	pthread_join(fs->thread, NULL);
+	CHECK_ERR(mount_again(fs->fd, again, "2", "fd=%d,rootmode=40000,user_id=0,group_id=0"),
+		  ENOTCONN);
+}
+
+TEST(device_of_an_aborted_file_system)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	char again[80];
+	struct stat st;
+	int root;
+
+	rawfs_start(fs, "");
+	CHECK_EQ(stat(fs->mnt, &st), 0);
+	root = open(fs->mnt, O_PATH);
+	CHECK_ERR(umount2(fs->mnt, MNT_FORCE), EBUSY);
+	CHECK_EQ(mount_again(fs->fd, again, "2", "fd=%d"), 0);
+	CHECK_ERR(stat(again, &st), ENOTCONN);
+	CHECK_EQ(umount(again), 0);
+	close(root);
+	CHECK_EQ(umount(fs->mnt), 0);
+}
+
+TEST(device_in_use_through_the_new_interface)
+{
+	struct rawfs *fs = calloc(1, sizeof(*fs));
+	char number[16], again[80];
+	struct stat a, b;
+	int fsfd, mfd;
+
+	rawfs_start(fs, "");
+	snprintf(number, sizeof(number), "%d", fs->fd);
+	snprintf(again, sizeof(again), "%s-2", fs->mnt);
+	CHECK_EQ(mkdir(again, 0755), 0);
+	fsfd = syscall(SYS_fsopen, rawfs_type(), 0);
+	CHECK(fsfd >= 0);
+	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 1, "fd", number, 0), 0);
+	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 6, NULL, NULL, 0), 0);
+	mfd = syscall(SYS_fsmount, fsfd, 0, 0);
+	CHECK(mfd >= 0);
+	CHECK_EQ(syscall(SYS_move_mount, mfd, "", -100, again, 4), 0);
+	CHECK_EQ(stat(fs->mnt, &a), 0);
+	CHECK_EQ(stat(again, &b), 0);
+	CHECK_EQ(a.st_dev, b.st_dev);
+	close(mfd);
+	close(fsfd);
+	CHECK_EQ(umount(again), 0);
+	/* FSCONFIG_CMD_CREATE_EXCL wants a file system that nobody else has. */
+	fsfd = syscall(SYS_fsopen, rawfs_type(), 0);
+	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 1, "fd", number, 0), 0);
+	CHECK_ERR(syscall(SYS_fsconfig, fsfd, 8, NULL, NULL, 0), EBUSY);
+	close(fsfd);
+	rawfs_stop(fs);
 }

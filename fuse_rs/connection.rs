@@ -42,10 +42,9 @@ use queue::InputQueue;
 /// Why a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The file system was unmounted.
+    /// The file system was unmounted, if need be by force.
     Unmounted,
-    /// Somebody gave up: the server closed its device, the mount was forced, the handshake
-    /// failed.
+    /// Somebody gave up: the server closed its device, an administrator, the handshake failed.
     Aborted,
 }
 
@@ -98,6 +97,10 @@ pub(crate) struct Connection {
     pub(crate) fasync: FasyncList,
     terms: SetOnce<Negotiated>,
     ended: Atomic<bool>,
+    /// The handshake has failed.
+    refused: Atomic<bool>,
+    /// Device number of the mount, once there is one.
+    pub(crate) number: SetOnce<u32>,
     next_unique: Atomic<u64>,
     attr_version: Atomic<u64>,
     missing: Atomic<u64>,
@@ -131,6 +134,8 @@ impl Connection {
                 fasync: FasyncList::new(),
                 terms: SetOnce::new(),
                 ended: Atomic::new(false),
+                refused: Atomic::new(false),
+                number: SetOnce::new(),
                 next_unique: Atomic::new(1),
                 attr_version: Atomic::new(1),
                 missing: Atomic::new(0),
@@ -171,23 +176,29 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first.
+    /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first, and
+    /// `ECONNREFUSED` when that is because of the handshake.
     pub(crate) fn wait_ready(&self) -> Result<&Negotiated> {
-        if self.has_ended() {
-            return Err(ENOTCONN);
+        let settled = || self.terms().is_some() || self.has_ended();
+        if !settled() {
+            self.waiting.fetch_add(1, Relaxed);
+            let waited = self
+                .ready_wait
+                .wait(Signals::Killable, Wake::Shared, settled);
+            self.waiting.fetch_sub(1, Relaxed);
+            waited.map_err(|_| EINTR)?;
         }
-        if let Some(terms) = self.terms() {
-            return Ok(terms);
+        match self.terms() {
+            Some(terms) if !self.has_ended() => Ok(terms),
+            None if self.refused.load(Acquire) => Err(ECONNREFUSED),
+            _ => Err(ENOTCONN),
         }
-        self.ready_wait
-            .wait(Signals::Killable, Wake::Shared, || {
-                self.terms().is_some() || self.has_ended()
-            })
-            .map_err(|_| EINTR)?;
-        if self.has_ended() {
-            return Err(ENOTCONN);
-        }
-        self.terms().ok_or(ENOTCONN)
+    }
+
+    /// The handshake has failed.
+    fn refuse(self: &Arc<Self>) {
+        self.refused.store(true, Release);
+        self.end(End::Aborted);
     }
 
     fn set_terms(&self, terms: Negotiated) {

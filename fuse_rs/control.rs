@@ -176,6 +176,10 @@ impl ValueTree for Control {
         file(b"congestion_threshold", 0o600, ValueKind::Number),
     ];
 
+    fn directories(&self) -> usize {
+        self.entries.lock().len()
+    }
+
     fn directory_from(&self, from: u32) -> Option<Directory> {
         let entries = self.entries.lock();
         let entry = entries.iter().find(|entry| entry.number >= from)?;

@@ -107,13 +107,51 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// Whether somebody waits for the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Nobody: it may have to wait its turn among others like it.
+    Background,
+    /// Somebody, elsewhere.
+    Foreground,
+}
+
+/// A request that is not waited for where it is made.
+pub(crate) struct Post {
+    urgency: Urgency,
+    data: Option<Arc<PageData>>,
+    buffer: Option<ReplyBuffer>,
+    completion: KBox<dyn Completion>,
+}
+
+impl Post {
+    /// With a body only, and a reply of its shape.
+    pub(crate) fn new(urgency: Urgency, completion: KBox<dyn Completion>) -> Self {
+        Self {
+            urgency,
+            data: None,
+            buffer: None,
+            completion,
+        }
+    }
+
+    /// The reply goes into `buffer`.
+    pub(crate) fn into_buffer(self, buffer: ReplyBuffer) -> Self {
+        Self {
+            buffer: Some(buffer),
+            ..self
+        }
+    }
+}
+
 /// A completion for requests whose answer does not matter.
 pub(crate) struct Ignore;
 
 impl Ignore {
-    /// As a completion. Allocates nothing, so it does not fail.
-    pub(crate) fn boxed() -> Result<KBox<dyn Completion>> {
-        Ok(KBox::new(Self, GFP_KERNEL)?)
+    /// For a request in the background. Allocates nothing, so it does not fail.
+    pub(crate) fn the_answer() -> Result<Post> {
+        let done: KBox<dyn Completion> = KBox::new(Self, GFP_KERNEL)?;
+        Ok(Post::new(Urgency::Background, done))
     }
 }
 
@@ -347,7 +385,7 @@ impl Connection {
         }
     }
 
-    /// Makes a request that nobody sleeps on.
+    /// Makes a request that is not waited for here.
     ///
     /// # Errors
     ///
@@ -357,11 +395,9 @@ impl Connection {
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
-        data: Option<Arc<PageData>>,
-        buffer: Option<ReplyBuffer>,
-        completion: KBox<dyn Completion>,
+        post: Post,
     ) -> Result {
-        self.post_with(op, envelope, data, buffer, completion, None)
+        self.post_with(op, envelope, post, None)
     }
 
     /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the
@@ -370,14 +406,16 @@ impl Connection {
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
-        data: Option<Arc<PageData>>,
-        buffer: Option<ReplyBuffer>,
-        completion: KBox<dyn Completion>,
+        post: Post,
         memory: Option<RequestMemory>,
     ) -> Result {
+        let Post {
+            urgency,
+            data,
+            buffer,
+            completion,
+        } = post;
         let shape = op.shape();
-        // The handshake must not wait for its own end.
-        let is_init = O::OPCODE == Opcode::Init;
         let parts = Parts {
             unique: self.unique(),
             opcode: O::OPCODE,
@@ -392,12 +430,13 @@ impl Connection {
             kept: envelope.keep(self),
         };
         let request = self.new_request(op, envelope, parts, memory)?;
-        if is_init {
-            if let Err(error) = self.enqueue(request.clone()) {
-                self.finish(&request, Err(error));
+        match urgency {
+            Urgency::Background => self.enqueue_background(request),
+            Urgency::Foreground => {
+                if let Err(error) = self.enqueue(request.clone()) {
+                    self.finish(&request, Err(error));
+                }
             }
-        } else {
-            self.enqueue_background(request);
         }
         Ok(())
     }

@@ -3,10 +3,11 @@
 //! The handshake.
 
 use super::call::Envelope;
+use super::call::Post;
+use super::call::Urgency;
 use super::request::Completion;
 use super::request::Reply;
 use super::Connection;
-use super::End;
 use crate::prelude::*;
 use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::logic::negotiate::Offer;
@@ -63,7 +64,7 @@ impl Completion for InitDone {
                 connection.set_terms(terms);
                 connection.start_background();
             }
-            Err(_) => connection.end(End::Aborted),
+            Err(_) => connection.refuse(),
         }
     }
 }
@@ -78,6 +79,7 @@ impl Connection {
         let op = Init { offer };
         let envelope = Envelope::about_nothing();
         let done = KBox::new(InitDone { offer, agreement }, GFP_KERNEL)?;
-        self.post(&op, envelope, None, None, done)
+        // It must not wait for its own end.
+        self.post(&op, envelope, Post::new(Urgency::Foreground, done))
     }
 }

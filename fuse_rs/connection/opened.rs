@@ -92,10 +92,9 @@ impl ServerOpen {
             flags: self.flags,
             target,
         };
-        let posted = Ignore::boxed().and_then(|done| {
+        let posted = Ignore::the_answer().and_then(|post| {
             let envelope = Envelope::by_kernel(self.node.node());
-            self.connection
-                .post_with(&op, envelope, None, None, done, Some(memory))
+            self.connection.post_with(&op, envelope, post, Some(memory))
         });
         if posted.is_err() {
             // Cannot happen: all memory is there, and nobody's identity has to be told.

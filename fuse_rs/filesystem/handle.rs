@@ -161,9 +161,7 @@ impl FileOperations for Fuse {
         if was_killed() {
             // Nobody is left to hear of errors, and a server that does not answer must not keep
             // the process from ending.
-            return handle
-                .connection
-                .post(&op, envelope, None, None, Ignore::boxed()?);
+            return handle.connection.post(&op, envelope, Ignore::the_answer()?);
         }
         match handle.connection.call(&op, envelope) {
             Err(error) if error == ENOSYS => Ok(()),

@@ -152,6 +152,10 @@ impl MountOperations for Fuse {
             &mount.connection,
         )?;
         mount.listing.populate(listing);
+        mount
+            .connection
+            .number
+            .populate(super_block.device_number());
         let limits = config.control.limits();
         let offer = Offer {
             max_readahead: u32::try_from(super_block.readahead_bytes()).unwrap_or(u32::MAX),
@@ -162,9 +166,12 @@ impl MountOperations for Fuse {
             max_read: mount.options.max_read,
             page_size: PAGE_SIZE as u32,
         };
-        mount.connection.send_init(offer, agreement).inspect_err(|_| {
-            mount.connection.end(End::Aborted);
-        })?;
+        mount
+            .connection
+            .send_init(offer, agreement)
+            .inspect_err(|_| {
+                mount.connection.end(End::Aborted);
+            })?;
         Ok(filled)
     }
 }

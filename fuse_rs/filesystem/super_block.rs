@@ -49,7 +49,7 @@ impl SuperOperations for Fuse {
     }
 
     fn umount_begin(sb: &SuperBlock) {
-        sb.data().connection.end(End::Aborted);
+        sb.data().connection.end(End::Unmounted);
     }
 
     fn show_options(sb: &SuperBlock, out: &SeqFile) {

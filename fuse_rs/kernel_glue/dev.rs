@@ -5,9 +5,10 @@
 pub mod fasync;
 
 use crate::bindings;
+use crate::pipe::PipeSink;
+use crate::pipe::TakenMessage;
 use crate::sync::wait::WaitQueue;
 use crate::uio::MessageSink;
-use crate::uio::PipeSink;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use fasync::FasyncList;
@@ -16,6 +17,7 @@ use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
 use kernel::module::this_module;
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
 use kernel::sync::Arc;
 use kernel::sync::ArcBorrow;
 use kernel::sync::SetOnce;
@@ -59,6 +61,9 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// Who gets a signal when something can be read. Asked once per open file.
     fn fasync(this: &Self) -> Result<&FasyncList>;
 
+    /// Prints lines for /proc/PID/fdinfo.
+    fn show_info(this: &Self, out: &SeqFile);
+
     /// Another request.
     fn ioctl(this: ArcBorrow<'_, Self>, command: u32, argument: IoctlArgument) -> Result;
 }
@@ -84,7 +89,8 @@ impl<D: Device> OperationsTable<D> {
                 read_iter: Some(read_iter::<D>),
                 write_iter: Some(write_iter::<D>),
                 splice_read: Some(splice_read::<D>),
-                splice_write: Some(bindings::iter_file_splice_write),
+                splice_write: Some(splice_write::<D>),
+                show_fdinfo: Some(show_fdinfo::<D>),
                 poll: Some(poll::<D>),
                 fasync: Some(fasync_op::<D>),
                 unlocked_ioctl: Some(ioctl::<D>),
@@ -391,4 +397,35 @@ unsafe extern "C" fn ioctl<D: Device>(file: *mut bindings::file, cmd: u32, arg: 
         D::ioctl(unsafe { state::<D>(file) }, cmd, IoctlArgument(arg))?;
         Ok(0isize)
     })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device and a pipe that is not locked.
+unsafe extern "C" fn splice_write<D: Device>(
+    pipe: *mut bindings::pipe_inode_info,
+    file: *mut bindings::file,
+    _position: *mut i64,
+    len: usize,
+    _flags: u32,
+) -> isize {
+    c_result!({
+        let pipe = NonNull::new(pipe).ok_or(EINVAL)?;
+        // SAFETY: By the safety requirements.
+        let (state, mut message) = unsafe { (state::<D>(file), TakenMessage::take(pipe, len)?) };
+        let written = message.with(|from| D::write(state, from))?;
+        isize::try_from(written).map_err(|_| EINVAL)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the device.
+unsafe extern "C" fn show_fdinfo<D: Device>(
+    seq: *mut bindings::seq_file,
+    file: *mut bindings::file,
+) {
+    // SAFETY: By the safety requirements.
+    let (state, out) = unsafe { (state::<D>(file), SeqFile::from_raw(seq)) };
+    D::show_info(&state, out);
 }

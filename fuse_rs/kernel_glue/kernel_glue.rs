@@ -15,6 +15,7 @@ pub mod dev;
 pub mod list;
 pub mod mem;
 pub mod mm;
+pub mod pipe;
 pub mod sync;
 pub mod sys;
 pub mod uio;

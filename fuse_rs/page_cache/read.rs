@@ -7,6 +7,8 @@
 //! server that does not answer holds up only those who want that very data.
 
 use crate::connection::call::Envelope;
+use crate::connection::call::Post;
+use crate::connection::call::Urgency;
 use crate::connection::request::Completion;
 use crate::connection::request::Reply;
 use crate::connection::request::ReplyBuffer;
@@ -93,7 +95,7 @@ impl Completion for Filled {
 ///
 /// A server that does not take part in ASYNC_READ gets one at a time: the caller waits, unless it
 /// is killed.
-fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
+fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun, urgency: Urgency) -> Result {
     let node = inode::node(inode)?;
     let connection = inode::connection(inode);
     let op = Read {
@@ -102,10 +104,10 @@ fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
         flags: handle.map_or(0, |handle| handle.flags),
     };
-    let over = if connection.has(InitFlags::ASYNC_READ) {
-        None
+    let (over, urgency) = if connection.has(InitFlags::ASYNC_READ) {
+        (None, urgency)
     } else {
-        Some(Over::new()?)
+        (Some(Over::new()?), Urgency::Foreground)
     };
     let filled = Filled {
         inode: inode.into(),
@@ -116,9 +118,7 @@ fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun) -> Result {
     connection.post(
         &op,
         Envelope::by_caller(node).with(handle.and_then(Handle::open_there)),
-        None,
-        Some(ReplyBuffer::Folios(run)),
-        done,
+        Post::new(urgency, done).into_buffer(ReplyBuffer::Folios(run)),
     )?;
     if let Some(over) = over {
         over.wait
@@ -133,7 +133,7 @@ pub(crate) fn read_folio(inode: &Inode, handle: Option<&Handle>, folio: LockedFo
     inode::connection(inode).wait_ready()?;
     let mut run = FolioRun::with_capacity(1)?;
     run.push(folio).map_err(|_| EIO)?;
-    fill(inode, handle, run)
+    fill(inode, handle, run, Urgency::Foreground)
 }
 
 /// Reads ahead, in requests as large as the server takes.
@@ -162,7 +162,7 @@ pub(crate) fn readahead(inode: &Inode, handle: Option<&Handle>, mut folios: Read
                 break;
             }
         }
-        if run.is_empty() || fill(inode, handle, run).is_err() {
+        if run.is_empty() || fill(inode, handle, run, Urgency::Background).is_err() {
             return;
         }
     }

@@ -8,6 +8,8 @@ mod write;
 use crate::connection::Connection;
 use crate::connection::End;
 use crate::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 use kernel::sync::ArcBorrow;
 use kernel::sync::SetOnce;
 use kernel_glue::dev::device_operations;
@@ -139,13 +141,19 @@ impl Device for ServerFile {
         let error = queue.end().is_some();
         Readiness {
             readable: !error && !queue.is_empty(),
-            writable: true,
+            writable: !error,
             error,
         }
     }
 
     fn fasync(this: &Self) -> Result<&FasyncList> {
         Ok(&this.connection()?.fasync)
+    }
+
+    fn show_info(this: &Self, out: &SeqFile) {
+        if let Some(number) = this.connection().ok().and_then(|c| c.number.as_ref()) {
+            seq_print!(out, "fuse_connection:\t{}\n", number);
+        }
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, command: u32, argument: IoctlArgument) -> Result {

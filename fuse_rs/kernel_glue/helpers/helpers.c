@@ -307,3 +307,33 @@ void fuse_rs_helper_pagefault_enable(void)
 {
 	pagefault_enable();
 }
+
+struct pipe_buffer *fuse_rs_helper_pipe_buffer(struct pipe_inode_info *pipe, unsigned int n)
+{
+	return n < pipe_buf_usage(pipe) ? pipe_buf(pipe, pipe->tail + n) : NULL;
+}
+
+void fuse_rs_helper_pipe_drop_buffer(struct pipe_inode_info *pipe)
+{
+	pipe->tail++;
+}
+
+bool fuse_rs_helper_pipe_buf_get(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	return pipe_buf_get(pipe, buf);
+}
+
+int fuse_rs_helper_pipe_buf_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	return pipe_buf_confirm(pipe, buf);
+}
+
+void fuse_rs_helper_pipe_buf_release(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	pipe_buf_release(pipe, buf);
+}
+
+void fuse_rs_helper_pipe_wake_writers(struct pipe_inode_info *pipe)
+{
+	wake_up_interruptible(&pipe->wr_wait);
+}

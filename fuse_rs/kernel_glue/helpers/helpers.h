@@ -104,6 +104,12 @@ void fuse_rs_helper_pagefault_disable(void);
 void fuse_rs_helper_pagefault_enable(void);
 
 /* pipes */
+struct pipe_buffer *fuse_rs_helper_pipe_buffer(struct pipe_inode_info *pipe, unsigned int n);
+void fuse_rs_helper_pipe_drop_buffer(struct pipe_inode_info *pipe);
+bool fuse_rs_helper_pipe_buf_get(struct pipe_inode_info *pipe, struct pipe_buffer *buf);
+int fuse_rs_helper_pipe_buf_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf);
+void fuse_rs_helper_pipe_buf_release(struct pipe_inode_info *pipe, struct pipe_buffer *buf);
+void fuse_rs_helper_pipe_wake_writers(struct pipe_inode_info *pipe);
 size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe);
 ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *address,
 					unsigned int len);

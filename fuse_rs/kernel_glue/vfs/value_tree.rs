@@ -70,6 +70,9 @@ pub trait ValueTree: Send + Sync + 'static {
     /// What every directory contains; at most 255.
     const FILES: &'static [ValueFile];
 
+    /// How many directories there are.
+    fn directories(&self) -> usize;
+
     /// The directory with the least number that is at least `from`.
     fn directory_from(&self, from: u32) -> Option<Directory>;
 
@@ -202,6 +205,7 @@ impl<V: ValueTree> Tables<V> {
     };
     const DIR: bindings::inode_operations = bindings::inode_operations {
         lookup: Some(lookup::<V>),
+        getattr: Some(getattr::<V>),
         ..pin_init::zeroed()
     };
     const FILE: bindings::inode_operations = pin_init::zeroed();
@@ -311,8 +315,8 @@ unsafe fn new_inode<V: ValueTree>(
     owner: Option<(Uid, Gid)>,
 ) -> Result<*mut bindings::inode> {
     let (perm, directory) = match place {
-        // Two links for a directory without others in it; one says that nobody counts.
-        Place::Root => (0o755, Some(1)),
+        // Two links for a directory without others in it; see `getattr` for the root.
+        Place::Root => (0o755, Some(2)),
         Place::Directory(_) => (0o500, Some(2)),
         Place::File(_, file) => (V::FILES.get(file).map_or(0, |file| file.mode), None),
     };
@@ -398,6 +402,29 @@ unsafe extern "C" fn lookup<V: ValueTree>(
         },
         Err(error) => error.to_ptr(),
     }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system.
+unsafe extern "C" fn getattr<V: ValueTree>(
+    idmap: *mut bindings::mnt_idmap,
+    path: *const bindings::path,
+    stat: *mut bindings::kstat,
+    mask: u32,
+    _flags: u32,
+) -> i32 {
+    // SAFETY: By the safety requirements the path names an inode of ours, which the caller
+    // keeps, and its super block keeps the tree; `stat` is the caller's to fill.
+    unsafe {
+        let inode = (*(*path).dentry).d_inode;
+        bindings::generic_fillattr(idmap, mask, inode, stat);
+        if let Place::Root = Place::of(inode) {
+            let count = u32::try_from(tree::<V>((*inode).i_sb).directories()).unwrap_or(u32::MAX);
+            (*stat).nlink = count.saturating_add(2);
+        }
+    }
+    0
 }
 
 /// # Safety

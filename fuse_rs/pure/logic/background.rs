@@ -23,9 +23,9 @@ impl Background {
         }
     }
 
-    /// Changes the limit, to at least one.
+    /// Changes the limit. Zero lets nothing start until it is changed again.
     pub fn set_max(&mut self, max: u16) {
-        self.max = u32::from(max).max(1);
+        self.max = u32::from(max);
     }
 
     /// The limit.
@@ -87,6 +87,8 @@ mod tests {
         bg.finish();
         bg.finish();
         assert_eq!(bg.active(), 0);
+        assert!(!bg.try_start());
+        bg.set_max(1);
         assert!(bg.try_start() && !bg.try_start());
     }
 }

@@ -230,8 +230,7 @@ impl Offer {
             max_background,
             congestion_threshold: self.bounded(
                 out.congestion_threshold,
-                // Three quarters, as servers have come to expect.
-                max_background.saturating_sub(max_background / 4),
+                DEFAULT_CONGESTION_THRESHOLD,
                 self.max_user_congestion,
             ),
             time_gran: match out.time_gran {

@@ -176,8 +176,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first, and
-    /// `ECONNREFUSED` when that is because of the handshake.
+    /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first or has ended,
+    /// `ECONNREFUSED` when the handshake has failed before.
     pub(crate) fn wait_ready(&self) -> Result<&Negotiated> {
         let settled = || self.terms().is_some() || self.has_ended();
         if !settled() {
@@ -187,10 +187,11 @@ impl Connection {
                 .wait(Signals::Killable, Wake::Shared, settled);
             self.waiting.fetch_sub(1, Relaxed);
             waited.map_err(|_| EINTR)?;
+        } else if self.refused.load(Acquire) {
+            return Err(ECONNREFUSED);
         }
         match self.terms() {
             Some(terms) if !self.has_ended() => Ok(terms),
-            None if self.refused.load(Acquire) => Err(ECONNREFUSED),
             _ => Err(ENOTCONN),
         }
     }

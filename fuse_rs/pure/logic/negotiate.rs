@@ -125,6 +125,8 @@ pub const DEFAULT_MAX_PAGES: u16 = 32;
 pub const DEFAULT_MAX_BACKGROUND: u16 = 12;
 /// Background requests that count as congestion when the server says nothing.
 pub const DEFAULT_CONGESTION_THRESHOLD: u16 = 9;
+/// From this minor version on servers say how many background requests they take.
+const BACKGROUND_MINOR: u32 = 13;
 /// Smallest `max_write`, and the largest write without BIG_WRITES.
 pub const MIN_MAX_WRITE: u32 = 4096;
 
@@ -215,8 +217,14 @@ impl Offer {
         } else {
             MIN_MAX_WRITE
         };
+        // Before this, the fields were not there, whatever lies in their place.
+        let (background, congestion) = if out.minor >= BACKGROUND_MINOR {
+            (out.max_background, out.congestion_threshold)
+        } else {
+            (0, 0)
+        };
         let max_background = self.bounded(
-            out.max_background,
+            background,
             DEFAULT_MAX_BACKGROUND,
             self.max_user_background,
         );
@@ -229,7 +237,7 @@ impl Offer {
             max_pages,
             max_background,
             congestion_threshold: self.bounded(
-                out.congestion_threshold,
+                congestion,
                 DEFAULT_CONGESTION_THRESHOLD,
                 self.max_user_congestion,
             ),

@@ -4,8 +4,6 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
-# A word for the shell, whatever is in it.
-quote = '$(subst ','\'',$(1))'
 HOST_TARGET := $(CURDIR)/build/host-tests
 
 .PHONY: all check-kdir install demo test vm bench rustdoc clippy fmt fmt-check check host-test \
@@ -16,11 +14,16 @@ all: check-kdir
 
 # Says what is missing before the kernel's build system fails in its own words.
 check-kdir:
-	@tools/check-kdir $(KDIR)
+	@tools/check-kdir '$(KDIR)'
+
+# modules_install runs depmod only if the build directory has a System.map; headers have none.
+RELEASE = $(shell cat '$(KDIR)/include/config/kernel.release')
 
 install: all
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	@echo "Now: modprobe fuse_rs. To have it in place of the built-in FUSE, boot with"
+	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(RELEASE)
+	@echo "Installed for kernel $(RELEASE)$(if $(INSTALL_MOD_PATH), under $(INSTALL_MOD_PATH))."
+	@echo "There, 'modprobe fuse_rs' loads it. To have it in place of the built-in FUSE, boot with"
 	@echo "  initcall_blacklist=fuse_init,virtio_fs_init"
 
 # --- everything below runs in the lab: any machine with root and a network -------------------
@@ -49,16 +52,25 @@ samples:
 
 # A shell, or one command: make vm CMD='…'
 CMD ?= bash -i
+# Through the environment and unexpanded, whatever quotes, dollars and line ends are in it.
+vm: export VM_COMMAND = $(value CMD)
 vm: module
-	$(LAB) vm $(call quote,$(value CMD))
+	$(LAB) vm "$$VM_COMMAND"
 
 bench: module
 	$(LAB) enter make -s -C tools/bench
 	$(LAB) enter make -s -C tools/beside
 	$(LAB) vm --beside --icount bash tools/bench/guest.sh
 
+# The kernel's header, for the test of the wire format; touched only when it differs.
+UAPI := build/uapi_fuse.rs
+
 host-test:
-	cd tools/host-tests && CARGO_TARGET_DIR=$(HOST_TARGET) cargo test
+	@mkdir -p build
+	$(LAB) enter bindgen /k/tree/include/uapi/linux/fuse.h --no-layout-tests --no-doc-comments \
+		--allowlist-file '.*/uapi/linux/fuse\.h' -o $(UAPI).new
+	@if cmp -s $(UAPI).new $(UAPI); then rm $(UAPI).new; else mv $(UAPI).new $(UAPI); fi
+	cd tools/host-tests && CARGO_TARGET_DIR=$(HOST_TARGET) cargo test --features uapi
 
 clippy:
 	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
@@ -80,6 +92,7 @@ check:
 	tools/check-sources --self-test
 	tools/lab/check-dmesg --self-test
 	tools/lab/count-results --self-test
+	tools/lab/check-panics --self-test
 
 rustdoc: module
 	$(LAB) enter tools/rustdoc
@@ -91,6 +104,8 @@ clean:
 		-o -name Module.symvers -o -name bindings_generated.rs \) -print0 | xargs -0 rm -f
 	-$(MAKE) -s -C tools/testing/selftests/fuse_rs clean
 	-$(MAKE) -s -C samples/hello clean
+	-$(MAKE) -s -C tools/bench clean
+	-$(MAKE) -s -C tools/beside clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile | sort -u | tr '\n' ' '; echo

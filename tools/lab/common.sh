@@ -26,7 +26,7 @@ quietly() {
 	local log
 	log=$(mktemp)
 	if ! "$@" >"$log" 2>&1; then
-		tail -n 30 "$log" >&2
+		tail -n 30 "$log" | cut -c1-300 >&2
 		rm -f "$log"
 		return 1
 	fi

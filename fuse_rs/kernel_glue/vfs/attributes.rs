@@ -94,6 +94,11 @@ impl NewAttributes {
                 }
             })
         };
+        // A file system changes the time of modification together with the size by itself; asking
+        // for it as well needs more rights than truncating through an open file does.
+        let size_only = has(bindings::ATTR_SIZE)
+            && has(bindings::ATTR_OPEN | bindings::ATTR_FILE)
+            && !has(bindings::ATTR_MTIME_SET);
         // SAFETY: Both members of each union hold the same id.
         let (uid, gid) = unsafe {
             (
@@ -115,7 +120,8 @@ impl NewAttributes {
                 bindings::ATTR_MTIME,
                 bindings::ATTR_MTIME_SET,
                 &attr.ia_mtime,
-            ),
+            )
+            .filter(|_| !size_only),
             by_open: has(bindings::ATTR_OPEN),
         }
     }

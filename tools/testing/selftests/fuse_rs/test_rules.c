@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What exactly is asked of a server, and what of its answers is believed for how long. */
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include "rawfs.h"
+
+/* What the server has been asked, in order. */
+static struct {
+	struct fuse_in_header in;
+	char body[512];
+} seen[512];
+static atomic_int nseen;
+/* What a case answers itself. */
+static bool (*special)(struct rawfs *fs, struct rawfs_req *req);
+
+static bool record(struct rawfs *fs, struct rawfs_req *req)
+{
+	int at = nseen;
+
+	if (at < 512) {
+		seen[at].in = req->in;
+		memcpy(seen[at].body, req->body, sizeof(seen[at].body));
+		nseen = at + 1;
+	}
+	return special && special(fs, req);
+}
+
+static struct rawfs *new_fs(void)
+{
+	struct rawfs *fs = calloc(1, sizeof(struct rawfs));
+
+	fs->hook = record;
+	return fs;
+}
+
+/* The body of the latest request with this opcode; the case fails if there was none. */
+static void *last(uint32_t opcode)
+{
+	for (int i = nseen - 1; i >= 0; i--)
+		if (seen[i].in.opcode == opcode)
+			return seen[i].body;
+	FAIL("no request %u", opcode);
+}
+
+TEST(a_truncation_sets_no_mtime)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_setattr_in *in;
+	int fd;
+
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_EQ(ftruncate(fd, 5), 0);
+	in = last(FUSE_SETATTR);
+	CHECK(in->valid & FATTR_SIZE);
+	CHECK(!(in->valid & (FATTR_MTIME | FATTR_MTIME_NOW)));
+	close(fd);
+	fd = open(rawfs_path(fs, "file"), O_RDWR | O_TRUNC);
+	CHECK(fd >= 0);
+	in = last(FUSE_SETATTR);
+	CHECK_EQ(in->size, 0);
+	CHECK(in->valid & FATTR_SIZE);
+	CHECK(!(in->valid & (FATTR_MTIME | FATTR_MTIME_NOW)));
+	close(fd);
+	rawfs_stop(fs);
+}

@@ -162,12 +162,13 @@ pub(crate) fn refresh(inode: &Inode) -> Result {
 }
 
 fn new_time(time: NewTime) -> SetTime {
+    let wire = |at: Timestamp| Time {
+        sec: at.sec,
+        nsec: at.nsec,
+    };
     match time {
-        NewTime::Now(_) => SetTime::Now,
-        NewTime::At(at) => SetTime::At(Time {
-            sec: at.sec,
-            nsec: at.nsec,
-        }),
+        NewTime::Now(now) => SetTime::Now(wire(now)),
+        NewTime::At(at) => SetTime::At(wire(at)),
     }
 }
 

@@ -66,10 +66,21 @@ impl Operation for Getattr {
 /// A time to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetTime {
-    /// The server's present.
-    Now,
+    /// The server's present; what the kernel takes it to be goes along, for servers that only look
+    /// at the time.
+    Now(Time),
     /// This moment.
     At(Time),
+}
+
+impl SetTime {
+    /// The time, and which of the two flags go with it.
+    fn to_wire(self, set: SetattrValid, now: SetattrValid) -> (Time, SetattrValid) {
+        match self {
+            Self::Now(time) => (time, set.with(now)),
+            Self::At(time) => (time, set),
+        }
+    }
 }
 
 /// Changes attributes.
@@ -117,29 +128,15 @@ impl Setattr {
             valid = valid.with(SetattrValid::SIZE);
             wire.size = size;
         }
-        match self.atime {
-            Some(SetTime::Now) => {
-                valid = valid
-                    .with(SetattrValid::ATIME)
-                    .with(SetattrValid::ATIME_NOW);
-            }
-            Some(SetTime::At(time)) => {
-                valid = valid.with(SetattrValid::ATIME);
-                (wire.atime, wire.atimensec) = (time.sec as u64, time.nsec);
-            }
-            None => {}
+        if let Some(set) = self.atime {
+            let (time, flags) = set.to_wire(SetattrValid::ATIME, SetattrValid::ATIME_NOW);
+            valid = valid.with(flags);
+            (wire.atime, wire.atimensec) = (time.sec as u64, time.nsec);
         }
-        match self.mtime {
-            Some(SetTime::Now) => {
-                valid = valid
-                    .with(SetattrValid::MTIME)
-                    .with(SetattrValid::MTIME_NOW);
-            }
-            Some(SetTime::At(time)) => {
-                valid = valid.with(SetattrValid::MTIME);
-                (wire.mtime, wire.mtimensec) = (time.sec as u64, time.nsec);
-            }
-            None => {}
+        if let Some(set) = self.mtime {
+            let (time, flags) = set.to_wire(SetattrValid::MTIME, SetattrValid::MTIME_NOW);
+            valid = valid.with(flags);
+            (wire.mtime, wire.mtimensec) = (time.sec as u64, time.nsec);
         }
         if let Some(time) = self.ctime {
             valid = valid.with(SetattrValid::CTIME);
@@ -213,4 +210,26 @@ impl Operation for Statfs {
     }
 
     struct_reply!(StatfsOut => StatfsOut, |out, _this| Ok(out));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_present_is_sent_as_a_time_too() {
+        let now = Time { sec: -7, nsec: 9 };
+        let wire = Setattr {
+            mtime: Some(SetTime::Now(now)),
+            atime: Some(SetTime::At(now)),
+            ..Setattr::default()
+        }
+        .to_wire();
+        assert_eq!((wire.mtime as i64, wire.mtimensec), (-7, 9));
+        assert_eq!((wire.atime as i64, wire.atimensec), (-7, 9));
+        let expected = SetattrValid::MTIME
+            .with(SetattrValid::MTIME_NOW)
+            .with(SetattrValid::ATIME);
+        assert_eq!(wire.valid, expected.bits());
+    }
 }

@@ -2,6 +2,7 @@
 /* What exactly is asked of a server, and what of its answers is believed for how long. */
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include "rawfs.h"
 
 /* What the server has been asked, in order. */
@@ -63,5 +64,20 @@ TEST(a_truncation_sets_no_mtime)
 	CHECK(in->valid & FATTR_SIZE);
 	CHECK(!(in->valid & (FATTR_MTIME | FATTR_MTIME_NOW)));
 	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(now_is_sent_as_a_time_too)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_setattr_in *in;
+
+	rawfs_start(fs, "");
+	CHECK_EQ(utimensat(AT_FDCWD, rawfs_path(fs, "file"), NULL, 0), 0);
+	in = last(FUSE_SETATTR);
+	CHECK_EQ(in->valid & (FATTR_ATIME | FATTR_ATIME_NOW), FATTR_ATIME | FATTR_ATIME_NOW);
+	CHECK_EQ(in->valid & (FATTR_MTIME | FATTR_MTIME_NOW), FATTR_MTIME | FATTR_MTIME_NOW);
+	CHECK(labs((long)in->mtime - time(NULL)) < 10);
+	CHECK(labs((long)in->atime - time(NULL)) < 10);
 	rawfs_stop(fs);
 }

@@ -213,7 +213,8 @@ impl InodeOperations for Fuse {
             size: attr.size,
             atime: attr.atime.map(new_time),
             mtime: attr.mtime.map(new_time),
-            fh: file.map(|handle| handle.fh()),
+            // A truncating open may be read-only, and a server's ftruncate fails on such a file.
+            fh: file.filter(|_| !attr.by_open).map(|handle| handle.fh()),
             ..Setattr::default()
         };
         let reply = connection

@@ -81,3 +81,23 @@ TEST(now_is_sent_as_a_time_too)
 	CHECK(labs((long)in->atime - time(NULL)) < 10);
 	rawfs_stop(fs);
 }
+
+TEST(a_truncating_open_names_no_open_file)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_setattr_in *in;
+	int fd;
+
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDWR | O_TRUNC);
+	CHECK(fd >= 0);
+	in = last(FUSE_SETATTR);
+	CHECK(in->valid & FATTR_SIZE);
+	CHECK(!(in->valid & FATTR_FH));
+	CHECK_EQ(ftruncate(fd, 7), 0);
+	in = last(FUSE_SETATTR);
+	CHECK(in->valid & FATTR_FH);
+	CHECK_EQ(in->fh, 2);
+	close(fd);
+	rawfs_stop(fs);
+}

@@ -5,6 +5,7 @@
 use super::handle::Handle;
 use super::inode;
 use super::inode::connection;
+use super::mount::Mount;
 use super::Dentry;
 use super::Fuse;
 use super::Inode;
@@ -39,9 +40,24 @@ fn timestamp(time: Time) -> Timestamp {
     }
 }
 
-fn for_inode(attr: &Attributes, ns: &UserNamespace) -> InodeAttributes {
+const STICKY: u16 = 0o1000;
+
+/// The mode by which the VFS is to judge.
+///
+/// Who may remove what from a directory with the sticky bit depends on owners. Their ids mean
+/// something here only with `default_permissions`; else that is for the server to judge.
+pub(crate) fn judged_mode(mount: &Mount, mode: u16) -> u16 {
+    if mount.options.default_permissions {
+        mode
+    } else {
+        mode & !STICKY
+    }
+}
+
+fn for_inode(attr: &Attributes, mount: &Mount) -> InodeAttributes {
+    let ns = &mount.connection.user_ns;
     InodeAttributes {
-        perm: attr.perm,
+        perm: judged_mode(mount, attr.perm),
         nlink: attr.nlink,
         uid: ns.uid(attr.uid),
         gid: ns.gid(attr.gid),
@@ -70,7 +86,7 @@ pub(crate) fn of_root(ns: &UserNamespace, mode: u16) -> InodeAttributes {
 /// Stores the attributes of an inode nobody else sees yet.
 pub(crate) fn initialise(inode: &Inode, entry: &Entry) {
     let connection = connection(inode);
-    store(inode, &entry.attr, &connection.user_ns);
+    store(inode, &entry.attr);
     inode.set_size(entry.attr.size);
     inode
         .data()
@@ -78,10 +94,10 @@ pub(crate) fn initialise(inode: &Inode, entry: &Entry) {
     inode.data().state.lock().version = connection.next_attr_version();
 }
 
-fn store(inode: &Inode, attr: &Attributes, ns: &UserNamespace) {
-    inode.set_attributes(&for_inode(attr, ns));
+fn store(inode: &Inode, attr: &Attributes) {
+    inode.set_attributes(&for_inode(attr, inode::mount(inode)));
     inode.set_number(attr.ino);
-    inode.data().set_identity(attr.ino, attr.blksize);
+    inode.data().set_shown(attr.ino, attr.perm, attr.blksize);
 }
 
 /// Takes attributes from a reply to a request that was made at `version`, unless the inode has
@@ -108,7 +124,7 @@ pub(crate) fn update(
         }
         state.version = connection.next_attr_version();
         let old = (inode.size(), inode.mtime());
-        store(inode, attr, &connection.user_ns);
+        store(inode, attr);
         inode.set_size(attr.size);
         inode
             .data()
@@ -252,7 +268,7 @@ fn extra(inode: &Inode) -> StatExtra {
         } else {
             0
         },
-        perm: None,
+        perm: inode.data().perm(),
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct InodeData {
     busy: Atomic<bool>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
+    perm: Atomic<u32>,
     block_size: Atomic<u32>,
     #[pin]
     pub(crate) state: SpinLock<InodeState>,
@@ -50,6 +51,7 @@ impl InodeData {
             busy: Atomic::new(false),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
+            perm: Atomic::new(0),
             block_size: Atomic::new(0),
             state <- new_spinlock!(
                 InodeState {
@@ -95,14 +97,20 @@ impl InodeData {
         self.ino.load(Relaxed)
     }
 
+    /// Permission bits as the server gave them.
+    pub(crate) fn perm(&self) -> u16 {
+        self.perm.load(Relaxed) as u16
+    }
+
     /// Preferred block size as the server gave it.
     pub(crate) fn block_size(&self) -> u32 {
         self.block_size.load(Relaxed)
     }
 
-    /// Stores what the kernel's inode has no place for.
-    pub(crate) fn set_identity(&self, ino: u64, block_size: u32) {
+    /// Stores what users are shown and the kernel's inode has no place for.
+    pub(crate) fn set_shown(&self, ino: u64, perm: u16, block_size: u32) {
         self.ino.store(ino, Relaxed);
+        self.perm.store(perm.into(), Relaxed);
         self.block_size.store(block_size, Relaxed);
     }
 }
@@ -147,7 +155,8 @@ pub(crate) fn make_root(sb: &SuperBlock, mode: u16) -> Result<ARef<Inode>> {
         Got::New(new) => {
             new.data().node.populate(node);
             new.set_number(NodeId::ROOT.get());
-            new.data().set_identity(NodeId::ROOT.get(), 0);
+            new.data().set_shown(NodeId::ROOT.get(), mode & 0o7777, 0);
+            let mode = attributes::judged_mode(sb.data(), mode);
             let attr = attributes::of_root(&sb.data().connection.user_ns, mode);
             new.set_attributes(&attr);
             let inode = new.finish(mode, 0);
@@ -175,7 +184,8 @@ pub(crate) fn from_entry(
                 new.set_generation(entry.generation.0 as u32);
                 attributes::initialise(&new, entry);
                 new.data().node.populate(lookup.into_node());
-                return Ok(new.finish(entry.attr.mode(), entry.attr.rdev));
+                let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
+                return Ok(new.finish(mode, entry.attr.rdev));
             }
             Got::Existing(inode) => {
                 if is_other(&inode, entry) {

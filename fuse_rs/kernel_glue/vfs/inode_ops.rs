@@ -98,8 +98,8 @@ pub struct StatExtra {
     pub ino: u64,
     /// Preferred block size; zero for the mount's.
     pub block_size: u32,
-    /// Permission bits to show, if other than the inode's.
-    pub perm: Option<u16>,
+    /// Permission bits.
+    pub perm: u16,
 }
 
 /// Operations of every inode.
@@ -171,9 +171,7 @@ pub(crate) unsafe extern "C" fn getattr<T: InodeOperations>(
         unsafe {
             bindings::generic_fillattr(map, mask, inode.as_ptr(), stat);
             (*stat).ino = extra.ino;
-            if let Some(perm) = extra.perm {
-                (*stat).mode = (*stat).mode & bindings::S_IFMT as u16 | perm & 0o7777;
-            }
+            (*stat).mode = (*stat).mode & bindings::S_IFMT as u16 | extra.perm & 0o7777;
             if extra.block_size != 0 {
                 (*stat).blksize = extra.block_size;
             }

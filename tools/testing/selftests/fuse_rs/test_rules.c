@@ -101,3 +101,54 @@ TEST(a_truncating_open_names_no_open_file)
 	close(fd);
 	rawfs_stop(fs);
 }
+
+static int unlink_as_nobody(struct rawfs *fs, const char *name)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (setgid(65534) || setuid(65534))
+			_exit(255);
+		_exit(unlink(rawfs_path(fs, name)) ? errno : 0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A directory with the sticky bit, and in it a file of somebody else's than nobody. */
+static struct rawfs *sticky(const char *options)
+{
+	struct rawfs *fs = new_fs();
+
+	rawfs_start(fs, options);
+	CHECK_EQ(mknod(rawfs_path(fs, "dir/theirs"), S_IFREG | 0600, 0), 0);
+	fs->node[3].mode = S_IFDIR | 01777;
+	fs->node[3].uid = 17;
+	fs->node[5].uid = 18;
+	return fs;
+}
+
+TEST(the_server_judges_by_the_sticky_bit)
+{
+	struct rawfs *fs = sticky(",allow_other");
+	struct stat st;
+
+	CHECK_EQ(stat(rawfs_path(fs, "dir"), &st), 0);
+	CHECK_EQ(st.st_mode, S_IFDIR | 01777);
+	CHECK_EQ(unlink_as_nobody(fs, "dir/theirs"), 0);
+	CHECK_EQ(fs->count[FUSE_UNLINK], 1);
+	CHECK_EQ(stat(rawfs_path(fs, "dir"), &st), 0);
+	CHECK_EQ(st.st_mode, S_IFDIR | 01777);
+	rawfs_stop(fs);
+}
+
+TEST(with_default_permissions_the_kernel_does)
+{
+	struct rawfs *fs = sticky(",allow_other,default_permissions");
+
+	CHECK_EQ(unlink_as_nobody(fs, "dir/theirs"), EPERM);
+	CHECK_EQ(fs->count[FUSE_UNLINK], 0);
+	rawfs_stop(fs);
+}

@@ -208,6 +208,14 @@ impl InodeOperations for Fuse {
         inode::mount(inode).options.default_permissions
     }
 
+    fn present_mode(inode: &Inode, file: Option<&Handle>) -> Result<u16> {
+        if !inode::mount(inode).allows_caller() {
+            return Err(EACCES);
+        }
+        fetch(inode, file)?;
+        Ok(inode.mode() | inode.data().perm())
+    }
+
     fn setattr(dentry: &Dentry, attr: &NewAttributes, file: Option<&Handle>) -> Result {
         let inode = dentry.inode().ok_or(ENOENT)?;
         let node = inode::node(inode)?;

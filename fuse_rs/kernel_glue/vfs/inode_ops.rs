@@ -110,6 +110,10 @@ pub trait InodeOperations: FileSystem {
     /// Whether the mode is checked by the kernel before attributes are changed.
     fn checks_by_mode(inode: &Inode<Self>) -> bool;
 
+    /// The mode as it is at this moment, from wherever it is. `file` is an open file of the inode,
+    /// if there is one. The caller holds the inode's lock. May sleep.
+    fn present_mode(inode: &Inode<Self>, file: Option<&Self::Handle>) -> Result<u16>;
+
     /// Changes attributes. The caller holds the inode's lock. `file` is the open file through
     /// which the size changes.
     fn setattr(dentry: &Dentry<Self>, attr: &NewAttributes, file: Option<&Self::Handle>) -> Result;
@@ -192,37 +196,43 @@ pub(crate) unsafe extern "C" fn setattr<T: InodeOperations>(
         // SAFETY: By the safety requirements; the structure is the caller's copy.
         let (entry, attr) = unsafe { (Dentry::<T>::from_raw(dentry), &mut *attr) };
         let inode = entry.inode().ok_or(ENOENT)?;
-        if !T::checks_by_mode(inode) {
-            // Whoever serves the file system decides.
-            attr.ia_valid |= bindings::ATTR_FORCE;
-        }
-        // SAFETY: All arguments are valid.
-        to_result(unsafe { bindings::setattr_prepare(map, dentry, attr) })?;
-        if attr.ia_valid & (bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID) != 0 {
-            kill_set_ids(inode, attr);
-        }
         let file = if attr.ia_valid & bindings::ATTR_FILE != 0 {
             // SAFETY: With this flag the file is valid and of this inode.
             Some(unsafe { OpenFileRef::<T>::from_raw(attr.ia_file) })
         } else {
             None
         };
+        let handle = file.as_ref().and_then(|file| file.handle());
+        if attr.ia_valid & (bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID) != 0 {
+            kill_set_ids(inode, handle, attr)?;
+        }
+        if !T::checks_by_mode(inode) {
+            // Whoever serves the file system decides.
+            attr.ia_valid |= bindings::ATTR_FORCE;
+        }
+        // SAFETY: All arguments are valid.
+        to_result(unsafe { bindings::setattr_prepare(map, dentry, attr) })?;
         let new = NewAttributes::from_c(attr);
         if !new.is_empty() {
-            T::setattr(entry, &new, file.as_ref().and_then(|file| file.handle()))?;
+            T::setattr(entry, &new, handle)?;
         }
         Ok(0)
     })
 }
 
 /// Turns a wish to drop set-id bits into a new mode.
-fn kill_set_ids<T: FileSystem>(inode: &Inode<T>, attr: &mut bindings::iattr) {
-    let mode = u32::from(inode.mode());
-    let mut new = mode;
-    if attr.ia_valid & bindings::ATTR_KILL_SUID != 0 {
-        new &= !bindings::S_ISUID;
-    }
-    if attr.ia_valid & bindings::ATTR_KILL_SGID != 0 {
+///
+/// What the VFS has made of it comes from a mode that may be out of date: the bits may have been
+/// set since, and other bits must not be set back. The set-group-id bit means a set id only together
+/// with execution by the group.
+fn kill_set_ids<T: InodeOperations>(
+    inode: &Inode<T>,
+    file: Option<&T::Handle>,
+    attr: &mut bindings::iattr,
+) -> Result {
+    let mode = u32::from(T::present_mode(inode, file)?);
+    let mut new = mode & !bindings::S_ISUID;
+    if mode & bindings::S_IXGRP != 0 {
         new &= !bindings::S_ISGID;
     }
     attr.ia_valid &= !(bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID | bindings::ATTR_MODE);
@@ -230,6 +240,7 @@ fn kill_set_ids<T: FileSystem>(inode: &Inode<T>, attr: &mut bindings::iattr) {
         attr.ia_valid |= bindings::ATTR_MODE;
         attr.ia_mode = new as u16;
     }
+    Ok(())
 }
 
 /// # Safety

@@ -189,19 +189,21 @@ fn new_time(time: NewTime) -> SetTime {
 }
 
 impl InodeOperations for Fuse {
-    fn getattr(inode: &Inode, request: StatRequest) -> Result<StatExtra> {
+    fn getattr(inode: &Inode, request: StatRequest) -> Result<Option<StatExtra>> {
+        inode::node(inode)?;
         if !inode::mount(inode).allows_caller() {
-            if !request.wants_any() {
-                return Ok(extra(inode));
-            }
-            return Err(EACCES);
+            return if request.wants_nothing() {
+                Ok(None)
+            } else {
+                Err(EACCES)
+            };
         }
         if request.force_sync() {
             fetch(inode, None)?;
         } else if !request.dont_sync() && request.wants_any() {
             refresh(inode)?;
         }
-        Ok(extra(inode))
+        Ok(Some(extra(inode)))
     }
 
     fn checks_by_mode(inode: &Inode) -> bool {

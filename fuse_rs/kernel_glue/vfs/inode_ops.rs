@@ -85,6 +85,11 @@ impl StatRequest {
         self.flags & bindings::AT_STATX_SYNC_TYPE == bindings::AT_STATX_DONT_SYNC
     }
 
+    /// Nothing at all is asked for.
+    pub fn wants_nothing(self) -> bool {
+        self.mask == 0
+    }
+
     /// Anything is asked for that a file system has to know.
     pub fn wants_any(self) -> bool {
         self.mask & bindings::FUSE_RS_STATX_BASIC_STATS as u32 != 0
@@ -105,7 +110,9 @@ pub struct StatExtra {
 /// Operations of every inode.
 pub trait InodeOperations: FileSystem {
     /// Makes the inode's attributes as fresh as the request wants. May sleep.
-    fn getattr(inode: &Inode<Self>, request: StatRequest) -> Result<StatExtra>;
+    ///
+    /// `None` tells the caller nothing but the device the inode is on.
+    fn getattr(inode: &Inode<Self>, request: StatRequest) -> Result<Option<StatExtra>>;
 
     /// Whether the mode is checked by the kernel before attributes are changed.
     fn checks_by_mode(inode: &Inode<Self>) -> bool;
@@ -170,7 +177,14 @@ pub(crate) unsafe extern "C" fn getattr<T: InodeOperations>(
     c_result!({
         // SAFETY: By the safety requirements; the path is positive.
         let inode = unsafe { Inode::<T>::from_raw((*(*path).dentry).d_inode) };
-        let extra = T::getattr(inode, StatRequest { mask, flags })?;
+        let Some(extra) = T::getattr(inode, StatRequest { mask, flags })? else {
+            // SAFETY: The VFS gives a structure to fill, and an inode has a super block.
+            unsafe {
+                (*stat).result_mask = 0;
+                (*stat).dev = (*(*inode.as_ptr()).i_sb).s_dev;
+            }
+            return Ok(0);
+        };
         // SAFETY: The VFS gives a structure to fill.
         unsafe {
             bindings::generic_fillattr(map, mask, inode.as_ptr(), stat);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What exactly is asked of a server, and what of its answers is believed for how long. */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include "rawfs.h"
@@ -202,4 +203,73 @@ TEST(dropping_set_ids_keeps_the_sticky_bit)
 	in = chown_after(new_fs(), 05700);
 	CHECK(in->valid & FATTR_MODE);
 	CHECK_EQ(in->mode, S_IFREG | 01700);
+}
+
+/* What statx(2) of the root of the mount says to nobody. */
+static int statx_as_nobody(struct rawfs *fs, unsigned int mask, struct statx *st)
+{
+	struct statx *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+	int status;
+
+	CHECK(shared != MAP_FAILED);
+	if (pid == 0) {
+		if (setgid(65534) || setuid(65534))
+			_exit(255);
+		_exit(statx(AT_FDCWD, fs->mnt, 0, mask, shared) ? errno : 0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	*st = *shared;
+	munmap(shared, 4096);
+	return WEXITSTATUS(status);
+}
+
+TEST(others_are_told_nothing_but_the_device)
+{
+	struct rawfs *fs = new_fs();
+	struct statx st, mine;
+
+	rawfs_start(fs, "");
+	fs->node[1].uid = 77;
+	CHECK_EQ(statx(AT_FDCWD, fs->mnt, 0, STATX_BASIC_STATS, &mine), 0);
+	CHECK_EQ(mine.stx_uid, 77);
+	CHECK_EQ(statx_as_nobody(fs, STATX_BASIC_STATS, &st), EACCES);
+	CHECK_EQ(statx_as_nobody(fs, STATX_SIZE, &st), EACCES);
+	CHECK_EQ(statx_as_nobody(fs, STATX_BTIME, &st), EACCES);
+	CHECK_EQ(statx_as_nobody(fs, 0, &st), 0);
+	CHECK_EQ(st.stx_mask & STATX_BASIC_STATS, 0);
+	CHECK_EQ(st.stx_dev_minor, mine.stx_dev_minor);
+	CHECK_EQ(st.stx_mode, 0);
+	CHECK_EQ(st.stx_uid, 0);
+	CHECK_EQ(st.stx_ino, 0);
+	CHECK_EQ(st.stx_nlink, 0);
+	rawfs_stop(fs);
+}
+
+static bool change_type(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (fs->arg && req->in.nodeid == 2)
+		fs->node[2].mode = S_IFDIR | 0755;
+	return false;
+}
+
+TEST(a_bad_inode_tells_no_cached_attributes)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	struct statx stx;
+	int fd;
+
+	special = change_type;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx), 0);
+	fs->arg = fs;
+	CHECK_ERR(fstat(fd, &st), EIO);
+	CHECK_ERR(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &stx), EIO);
+	CHECK_ERR(statx(fd, "", AT_EMPTY_PATH, 0, &stx), EIO);
+	close(fd);
+	rawfs_stop(fs);
 }

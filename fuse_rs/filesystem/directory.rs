@@ -13,6 +13,7 @@ use crate::connection::node::NodePin;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
+use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::dirents::NAME_MAX;
@@ -30,6 +31,7 @@ use fuse_pure::op::FileType;
 use fuse_pure::op::Lookup;
 use fuse_pure::op::LookupReply;
 use fuse_pure::op::Operation;
+use kernel::fs::file::flags;
 use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::caller::umask;
 use kernel_glue::vfs::dir_ops::Created;
@@ -175,7 +177,7 @@ impl DirOperations for Fuse {
         let umask = umask();
         let op = Create {
             name: name_of(dentry)?,
-            flags: flags & !kernel::fs::file::flags::O_NOCTTY,
+            flags: flags & !flags::O_NOCTTY,
             mode: masked(connection, mode, umask),
             umask,
         };
@@ -187,9 +189,17 @@ impl DirOperations for Fuse {
             return Err(EIO);
         }
         let named = named(dir, &entry, Some(lookup), version)?;
+        let inode = named.inode.ok_or(EIO)?;
+        // The server may have opened a file that was there, and that we have cached.
+        if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
+            inode.truncate_pages(0);
+        } else if !handle.open.contains(OpenFlags::KEEP_CACHE) {
+            inode.invalidate_pages();
+        }
         Ok(Created {
-            inode: named.inode.ok_or(EIO)?,
+            inode,
             deadline: named.deadline,
+            mode: handle.mode(),
             handle,
         })
     }

@@ -79,6 +79,14 @@ impl Handle {
         self.open_there.as_ref()
     }
 
+    /// How the open file may be used.
+    pub(crate) fn mode(&self) -> OpenMode {
+        OpenMode {
+            nonseekable: self.open.contains(OpenFlags::NONSEEKABLE),
+            stream: self.open.contains(OpenFlags::STREAM),
+        }
+    }
+
     /// Whether the page cache is left out.
     pub(crate) fn is_direct(&self) -> bool {
         self.open.contains(OpenFlags::DIRECT_IO)
@@ -136,10 +144,7 @@ impl FileOperations for Fuse {
         if inode.is_regular() && !handle.open.contains(OpenFlags::KEEP_CACHE) {
             inode.invalidate_pages();
         }
-        let mode = OpenMode {
-            nonseekable: handle.open.contains(OpenFlags::NONSEEKABLE),
-            stream: handle.open.contains(OpenFlags::STREAM),
-        };
+        let mode = handle.mode();
         Ok((handle, mode))
     }
 

@@ -4,6 +4,7 @@
 
 use super::dentry::Dentry;
 use super::file::NewFile;
+use super::file_ops::OpenMode;
 use super::inode::Inode;
 use super::inode_ops::InodeOperations;
 use super::FileSystem;
@@ -30,6 +31,8 @@ pub struct Created<T: FileSystem> {
     pub deadline: u64,
     /// The open file.
     pub handle: KBox<T::Handle>,
+    /// How it may be used.
+    pub mode: OpenMode,
 }
 
 /// How a new inode is to be made.
@@ -390,7 +393,7 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
                 entry_ref.instantiate(created.inode);
                 // SAFETY: The file is being opened, and the entry was just made positive. An
                 // opened file has a reference of its own to it.
-                unsafe { NewFile::<T>::finish_open(file, entry, created.handle)? };
+                unsafe { NewFile::<T>::finish_open(file, entry, created.handle, created.mode)? };
                 Ok(0)
             }
             Err(ENOSYS) => {

@@ -2,6 +2,7 @@
 
 //! Open files.
 
+use super::file_ops::OpenMode;
 use super::inode::Inode;
 use super::FileSystem;
 use crate::bindings;
@@ -69,6 +70,7 @@ impl<T: FileSystem> NewFile<T> {
         file: *mut bindings::file,
         dentry: *mut bindings::dentry,
         handle: KBox<T::Handle>,
+        mode: OpenMode,
     ) -> Result {
         // SAFETY: By the safety requirements; the private data is set before the file is
         // visible to anybody.
@@ -83,6 +85,8 @@ impl<T: FileSystem> NewFile<T> {
             if done.is_err() {
                 drop(KBox::from_raw((*file).private_data.cast::<T::Handle>()));
                 (*file).private_data = core::ptr::null_mut();
+            } else {
+                mode.apply(file);
             }
             done
         }

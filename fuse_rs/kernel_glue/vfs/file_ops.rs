@@ -25,6 +25,25 @@ pub struct OpenMode {
     pub stream: bool,
 }
 
+impl OpenMode {
+    /// Applies it.
+    ///
+    /// # Safety
+    ///
+    /// `file` is being opened: nobody else uses it yet.
+    pub(crate) unsafe fn apply(self, file: *mut bindings::file) {
+        // SAFETY: By the safety requirements. Both functions only change the file's mode, and do
+        // not look at the inode.
+        unsafe {
+            if self.stream {
+                bindings::stream_open(core::ptr::null_mut(), file);
+            } else if self.nonseekable {
+                bindings::nonseekable_open(core::ptr::null_mut(), file);
+            }
+        }
+    }
+}
+
 /// Operations of open files and directories. All may sleep.
 pub trait FileOperations: FileSystem {
     /// Opens a file or directory.
@@ -140,11 +159,7 @@ unsafe extern "C" fn open<T: FileOperations>(
             }
             kernel::error::to_result(bindings::generic_file_open(inode, file))?;
             let (handle, mode) = T::open(Inode::from_raw(inode), (*file).f_flags)?;
-            if mode.stream {
-                bindings::stream_open(inode, file);
-            } else if mode.nonseekable {
-                bindings::nonseekable_open(inode, file);
-            }
+            mode.apply(file);
             (*file).f_mode |= bindings::FUSE_RS_FMODE_CAN_ODIRECT as u32;
             (*file).private_data = KBox::into_raw(handle).cast();
         }

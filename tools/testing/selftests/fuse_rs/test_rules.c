@@ -273,3 +273,108 @@ TEST(a_bad_inode_tells_no_cached_attributes)
 	close(fd);
 	rawfs_stop(fs);
 }
+
+TEST(a_created_file_may_be_nonseekable)
+{
+	struct rawfs *fs = new_fs();
+	char c;
+	int fd;
+
+	fs->open_flags = FOPEN_NONSEEKABLE | FOPEN_DIRECT_IO;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "new"), O_CREAT | O_RDWR, 0644);
+	CHECK(fd >= 0);
+	CHECK_EQ(fs->count[FUSE_CREATE], 1);
+	CHECK_ERR(lseek(fd, 1, SEEK_SET), ESPIPE);
+	CHECK_ERR(pread(fd, &c, 1, 0), ESPIPE);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(a_created_file_may_be_a_stream)
+{
+	struct rawfs *fs = new_fs();
+	char c;
+	int fd;
+
+	fs->open_flags = FOPEN_STREAM | FOPEN_DIRECT_IO;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "new"), O_CREAT | O_RDWR, 0644);
+	CHECK(fd >= 0);
+	CHECK_ERR(lseek(fd, 0, SEEK_CUR), ESPIPE);
+	CHECK_ERR(pread(fd, &c, 1, 0), ESPIPE);
+	CHECK_EQ(write(fd, "a", 1), 1);
+	/* A stream has no position: the server is always asked at zero. */
+	CHECK_EQ(write(fd, "b", 1), 1);
+	CHECK_EQ(((struct fuse_write_in *)last(FUSE_WRITE))->offset, 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+/* A CREATE opens the file that is there under another name, with new content of the old size. */
+static bool create_opens_file(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct {
+		struct fuse_entry_out e;
+		struct fuse_open_out o;
+	} out = {};
+
+	if (req->in.opcode != FUSE_CREATE)
+		return false;
+	memcpy(fs->node[2].data, "HELLO", 5);
+	rawfs_entry(fs, 2, &out.e);
+	out.o.fh = 2;
+	out.o.open_flags = fs->open_flags;
+	fs->node[2].nlookup++;
+	fs->looked_up++;
+	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	return true;
+}
+
+/* The first byte read after such a CREATE, when "hello" was cached before. */
+static char after_create(struct rawfs *fs, int flags)
+{
+	char buf[16];
+	int fd, fd2;
+
+	special = create_opens_file;
+	fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK_EQ(pread(fd, buf, 12, 0), 12);
+	CHECK_EQ(buf[0], 'h');
+	fd2 = open(rawfs_path(fs, "alias"), O_CREAT | O_RDWR | flags, 0644);
+	CHECK(fd2 >= 0);
+	CHECK_EQ(fs->count[FUSE_CREATE], 1);
+	CHECK_EQ(pread(fd2, buf, 12, 0), 12);
+	close(fd);
+	close(fd2);
+	rawfs_stop(fs);
+	return buf[0];
+}
+
+TEST(create_drops_what_is_cached)
+{
+	CHECK_EQ(after_create(new_fs(), 0), 'H');
+}
+
+TEST(create_may_keep_what_is_cached)
+{
+	struct rawfs *fs = new_fs();
+
+	fs->open_flags = FOPEN_KEEP_CACHE;
+	CHECK_EQ(after_create(fs, 0), 'h');
+}
+
+TEST(a_truncating_create_drops_what_is_cached)
+{
+	struct rawfs *fs = new_fs();
+
+	fs->open_flags = FOPEN_KEEP_CACHE;
+	fs->init_out = (struct fuse_init_out){ .major = 7,
+					       .minor = 31,
+					       .max_readahead = 131072,
+					       .max_write = 131072,
+					       .flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC };
+	CHECK_EQ(after_create(fs, O_TRUNC), 'H');
+}

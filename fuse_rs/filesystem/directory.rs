@@ -73,11 +73,33 @@ fn named(
     })
 }
 
+/// Takes note of what the failure of a request to change names says of what is believed of them.
+///
+/// What was to be made is there, or what was to be removed is not; or the caller was killed, and
+/// nobody knows whether the server still does what it was asked.
+fn failed(error: Error, dirs: &[&Inode], entries: &[&Dentry]) {
+    if error == EEXIST || error == ENOENT || error == EINTR {
+        for entry in entries {
+            entry.set_deadline(0);
+        }
+        for dir in dirs {
+            attributes::invalidate(dir);
+        }
+    }
+}
+
 /// Sends a request that makes an inode of the given type.
-fn make_with<O: Operation<Reply = Entry>>(dir: &Inode, op: &O, kind: u32) -> Result<Named<Fuse>> {
+fn make_with<O: Operation<Reply = Entry>>(
+    dir: &Inode,
+    dentry: &Dentry,
+    op: &O,
+    kind: u32,
+) -> Result<Named<Fuse>> {
     let (connection, envelope) = about(dir)?;
     let version = connection.attr_version();
-    let (entry, lookup) = connection.call_entry(op, envelope, |entry| Some(entry.node))?;
+    let (entry, lookup) = connection
+        .call_entry(op, envelope, |entry| Some(entry.node))
+        .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
     attributes::invalidate(dir);
     if entry.attr.kind.bits() != kind & FileType::MASK {
         // Not what was asked for; the lookup is given back.
@@ -152,7 +174,7 @@ impl DirOperations for Fuse {
                     rdev,
                     umask,
                 };
-                make_with(dir, &op, u32::from(mode))
+                make_with(dir, dentry, &op, u32::from(mode))
             }
             NewKind::Directory(mode) => {
                 let op = Mkdir {
@@ -160,14 +182,14 @@ impl DirOperations for Fuse {
                     mode: masked(connection, mode, umask),
                     umask,
                 };
-                make_with(dir, &op, FileType::Directory.bits())
+                make_with(dir, dentry, &op, FileType::Directory.bits())
             }
             NewKind::Symlink(target) => {
                 let op = Symlink {
                     name,
                     target: Name::new(target).ok_or(ENOENT)?,
                 };
-                make_with(dir, &op, FileType::Symlink.bits())
+                make_with(dir, dentry, &op, FileType::Symlink.bits())
             }
         }
     }
@@ -182,7 +204,9 @@ impl DirOperations for Fuse {
             umask,
         };
         let version = connection.attr_version();
-        let (entry, lookup, open_there, open) = connection.call_create(&op, envelope)?;
+        let (entry, lookup, open_there, open) = connection
+            .call_create(&op, envelope)
+            .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
         let handle = Handle::new(connection, Some(open_there), open, flags, false)?;
         attributes::invalidate(dir);
         if entry.attr.kind != FileType::Regular {
@@ -214,11 +238,15 @@ impl DirOperations for Fuse {
         let envelope = envelope.and(node);
         let version = connection.attr_version();
         let answer = connection.call_entry(&op, envelope, |entry| Some(entry.node));
-        let (entry, lookup) = match answer {
-            // A server without links.
-            Err(error) if error == ENOSYS => return Err(EPERM),
-            other => other?,
-        };
+        let (entry, lookup) = answer.map_err(|error| {
+            failed(error, &[dir, inode], &[dentry]);
+            if error == ENOSYS {
+                // A server without links.
+                EPERM
+            } else {
+                error
+            }
+        })?;
         attributes::invalidate(dir);
         attributes::invalidate(inode);
         if entry.attr.kind.bits() != u32::from(inode.mode()) & FileType::MASK {
@@ -232,19 +260,11 @@ impl DirOperations for Fuse {
             name: name_of(dentry)?,
         };
         let (connection, envelope) = about(dir)?;
-        match connection.call(&op, envelope) {
-            Ok(()) => {
-                removed(dir, dentry, false);
-                Ok(())
-            }
-            Err(error) => {
-                if error == EINTR {
-                    // Nobody knows whether it is still there.
-                    dentry.set_deadline(0);
-                }
-                Err(error)
-            }
-        }
+        connection
+            .call(&op, envelope)
+            .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
+        removed(dir, dentry, false);
+        Ok(())
     }
 
     fn rmdir(dir: &Inode, dentry: &Dentry) -> Result {
@@ -252,18 +272,11 @@ impl DirOperations for Fuse {
             name: name_of(dentry)?,
         };
         let (connection, envelope) = about(dir)?;
-        match connection.call(&op, envelope) {
-            Ok(()) => {
-                removed(dir, dentry, true);
-                Ok(())
-            }
-            Err(error) => {
-                if error == EINTR {
-                    dentry.set_deadline(0);
-                }
-                Err(error)
-            }
-        }
+        connection
+            .call(&op, envelope)
+            .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
+        removed(dir, dentry, true);
+        Ok(())
     }
 
     fn rename(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) -> Result {
@@ -293,20 +306,9 @@ impl DirOperations for Fuse {
                 other => other,
             }
         };
-        match answer {
-            Ok(()) => {
-                renamed(old_dir, old, new_dir, new, flags);
-                Ok(())
-            }
-            Err(error) => {
-                if error == EINTR {
-                    // Nobody knows which names mean what.
-                    old.set_deadline(0);
-                    new.set_deadline(0);
-                }
-                Err(error)
-            }
-        }
+        answer.inspect_err(|error| failed(*error, &[old_dir, new_dir], &[old, new]))?;
+        renamed(old_dir, old, new_dir, new, flags);
+        Ok(())
     }
 }
 

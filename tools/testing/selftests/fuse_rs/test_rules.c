@@ -378,3 +378,178 @@ TEST(a_truncating_create_drops_what_is_cached)
 					       .flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC };
 	CHECK_EQ(after_create(fs, O_TRUNC), 'H');
 }
+
+/* "late" does not exist, for long, until somebody tries to make it; then it is there. */
+static bool late(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_entry_out none = { .entry_valid = 1000 };
+
+	switch (req->in.opcode) {
+	case FUSE_LOOKUP:
+		if (fs->arg || strcmp(req->body, "late"))
+			return false;
+		rawfs_reply(fs->fd, req->in.unique, 0, &none, sizeof(none));
+		return true;
+	case FUSE_MKDIR:
+	case FUSE_SYMLINK:
+	case FUSE_LINK:
+	case FUSE_CREATE:
+		fs->arg = fs;
+		strcpy(fs->node[4].name, "late");
+		rawfs_reply(fs->fd, req->in.unique, EEXIST, NULL, 0);
+		return true;
+	}
+	return false;
+}
+
+static struct rawfs *with_late(void)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+
+	special = late;
+	rawfs_start(fs, "");
+	CHECK_ERR(stat(rawfs_path(fs, "late"), &st), ENOENT);
+	CHECK_ERR(stat(rawfs_path(fs, "late"), &st), ENOENT);
+	CHECK_EQ(fs->count[FUSE_LOOKUP], 1);
+	return fs;
+}
+
+static void late_is_there(struct rawfs *fs)
+{
+	struct stat st;
+
+	CHECK_EQ(lstat(rawfs_path(fs, "late"), &st), 0);
+	CHECK_EQ(st.st_ino, 4);
+	rawfs_stop(fs);
+}
+
+TEST(eexist_of_mkdir_is_believed)
+{
+	struct rawfs *fs = with_late();
+
+	CHECK_ERR(mkdir(rawfs_path(fs, "late"), 0755), EEXIST);
+	late_is_there(fs);
+}
+
+TEST(eexist_of_symlink_is_believed)
+{
+	struct rawfs *fs = with_late();
+
+	CHECK_ERR(symlink("x", rawfs_path(fs, "late")), EEXIST);
+	late_is_there(fs);
+}
+
+TEST(eexist_of_link_is_believed)
+{
+	struct rawfs *fs = with_late();
+
+	CHECK_ERR(link(rawfs_path(fs, "file"), rawfs_path(fs, "late")), EEXIST);
+	late_is_there(fs);
+}
+
+TEST(eexist_of_create_is_believed)
+{
+	struct rawfs *fs = with_late();
+
+	CHECK_ERR(open(rawfs_path(fs, "late"), O_CREAT | O_RDWR, 0644), EEXIST);
+	late_is_there(fs);
+}
+
+/* "file" is known for long, and then the server has it no more. */
+static struct rawfs *with_vanished(const char *name)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	CHECK_EQ(stat(rawfs_path(fs, name), &st), 0);
+	for (int i = 2; i < 5; i++)
+		if (!strcmp(fs->node[i].name, name))
+			strcpy(fs->node[i].name, "elsewhere");
+	CHECK_EQ(stat(rawfs_path(fs, name), &st), 0);
+	return fs;
+}
+
+static void is_gone(struct rawfs *fs, const char *name)
+{
+	struct stat st;
+
+	CHECK_ERR(stat(rawfs_path(fs, name), &st), ENOENT);
+	rawfs_stop(fs);
+}
+
+TEST(enoent_of_unlink_is_believed)
+{
+	struct rawfs *fs = with_vanished("file");
+
+	CHECK_ERR(unlink(rawfs_path(fs, "file")), ENOENT);
+	is_gone(fs, "file");
+}
+
+TEST(enoent_of_rmdir_is_believed)
+{
+	struct rawfs *fs = with_vanished("dir");
+
+	CHECK_ERR(rmdir(rawfs_path(fs, "dir")), ENOENT);
+	is_gone(fs, "dir");
+}
+
+static bool no_rename(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_RENAME && req->in.opcode != FUSE_RENAME2)
+		return false;
+	rawfs_reply(fs->fd, req->in.unique, ENOENT, NULL, 0);
+	return true;
+}
+
+TEST(enoent_of_rename_is_believed)
+{
+	struct rawfs *fs = with_vanished("file");
+
+	special = no_rename;
+	CHECK_ERR(rename(rawfs_path(fs, "file"), rawfs_path(fs, "other")), ENOENT);
+	is_gone(fs, "file");
+}
+
+static struct rawfs_req *held;
+
+/* A MKDIR is kept for later; until then "late" does not exist, for long. */
+static bool hold_mkdir(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode == FUSE_MKDIR && !held) {
+		struct rawfs_req *copy = malloc(sizeof(*copy));
+
+		*copy = *req;
+		held = copy;
+		return true;
+	}
+	return req->in.opcode == FUSE_LOOKUP && late(fs, req);
+}
+
+TEST(nothing_is_believed_after_a_killed_creation)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	pid_t pid;
+
+	RS_ONLY("there a killed caller waits");
+	fs->attr_valid = 1000;
+	special = hold_mkdir;
+	rawfs_start(fs, "");
+	CHECK_ERR(stat(rawfs_path(fs, "late"), &st), ENOENT);
+	pid = fork();
+	if (pid == 0)
+		_exit(mkdir(rawfs_path(fs, "late"), 0755));
+	EVENTUALLY(held);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	/* The server does it all the same. */
+	fs->arg = fs;
+	rawfs_default(fs, held);
+	CHECK_EQ(stat(rawfs_path(fs, "late"), &st), 0);
+	CHECK_EQ(st.st_ino, 5);
+	EVENTUALLY(fs->forgotten >= 1);
+	rawfs_stop(fs);
+}

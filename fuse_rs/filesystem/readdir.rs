@@ -11,7 +11,7 @@ use fuse_pure::op::rw::Readdir;
 use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::vfs::file::DirEmitter;
 
-/// Most bytes of entries asked for at a time.
+/// Most bytes of entries asked for at a time, if the server takes as many pages.
 const MAX: usize = 32 * PAGE_SIZE;
 
 /// Passes entries on from the emitter's position, one reply of the server's at a time.
@@ -20,10 +20,12 @@ pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let handle = file.handle().ok_or(EIO)?;
     let envelope = Envelope::by_caller(inode::node(dir)?).with(handle.open_there());
     let connection = inode::connection(dir);
+    let max_pages = usize::from(connection.wait_ready()?.max_pages);
+    let max = max_pages.saturating_mul(PAGE_SIZE).clamp(PAGE_SIZE, MAX);
     let op = Readdir {
         fh: handle.fh(),
         offset: out.position(),
-        size: u32::try_from(out.space().clamp(PAGE_SIZE, MAX)).map_err(|_| EINVAL)?,
+        size: u32::try_from(out.space().clamp(PAGE_SIZE, max)).map_err(|_| EINVAL)?,
         flags: handle.flags,
     };
     let _turn = inode::turn(dir)?;

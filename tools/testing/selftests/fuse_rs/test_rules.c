@@ -553,3 +553,24 @@ TEST(nothing_is_believed_after_a_killed_creation)
 	EVENTUALLY(fs->forgotten >= 1);
 	rawfs_stop(fs);
 }
+
+TEST(listings_stay_within_max_pages)
+{
+	struct rawfs *fs = new_fs();
+	static char buf[200000];
+	int fd;
+
+	fs->init_out = (struct fuse_init_out){ .major = 7,
+					       .minor = 31,
+					       .max_readahead = 131072,
+					       .max_write = 131072,
+					       .max_pages = 2,
+					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES };
+	rawfs_start(fs, "");
+	fd = open(fs->mnt, O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0);
+	CHECK(syscall(SYS_getdents64, fd, buf, sizeof(buf)) > 0);
+	CHECK_EQ(((struct fuse_read_in *)last(FUSE_READDIR))->size, 8192);
+	close(fd);
+	rawfs_stop(fs);
+}

@@ -261,10 +261,10 @@ impl InodeOperations for Fuse {
         const MAX: usize = 4095;
         let node = inode::node(inode)?;
         let connection = connection(inode);
-        let (_, reply) =
+        let (len, reply) =
             connection.call_for_bytes(&Readlink { max: MAX }, Envelope::by_caller(node))?;
         let mut target = KVec::new();
-        target.extend_from_slice(reply.body(), GFP_KERNEL)?;
+        target.extend_from_slice(reply.body().get(..len).ok_or(EIO)?, GFP_KERNEL)?;
         Ok(target)
     }
 }

@@ -156,6 +156,7 @@ pub struct Readlink {
 
 impl Operation for Readlink {
     const OPCODE: Opcode = Opcode::Readlink;
+    /// The length of the target, which is at the start of the body.
     type Reply = usize;
 
     fn body_len(&self) -> usize {
@@ -170,9 +171,26 @@ impl Operation for Readlink {
         ReplyShape::UpTo(self.max)
     }
 
-    /// The length of the target: not empty, and without NUL.
+    /// The target ends at the first NUL; some servers send the terminator of a string or a whole
+    /// buffer.
     fn parse(&self, body: &[u8]) -> Result<usize, Malformed> {
-        Name::new(body).ok_or(Malformed)?;
-        Ok(body.len())
+        let target = body.split(|byte| *byte == 0).next().unwrap_or_default();
+        let target = Name::new(target).ok_or(Malformed)?;
+        Ok(target.as_bytes().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_ends_at_a_nul() {
+        let op = Readlink { max: 4095 };
+        assert_eq!(op.parse(b"over/there"), Ok(10));
+        assert_eq!(op.parse(b"over\0there"), Ok(4));
+        assert_eq!(op.parse(b"over\0"), Ok(4));
+        assert!(op.parse(b"").is_err());
+        assert!(op.parse(b"\0over").is_err());
     }
 }

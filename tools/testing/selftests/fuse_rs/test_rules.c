@@ -574,3 +574,26 @@ TEST(listings_stay_within_max_pages)
 	close(fd);
 	rawfs_stop(fs);
 }
+
+static bool target_with_nul(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_READLINK)
+		return false;
+	rawfs_reply(fs->fd, req->in.unique, 0, "file\0rest", 9);
+	return true;
+}
+
+TEST(a_target_ends_at_a_nul)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	char buf[64];
+
+	special = target_with_nul;
+	rawfs_start(fs, "");
+	CHECK_EQ(readlink(rawfs_path(fs, "link"), buf, sizeof(buf)), 4);
+	CHECK(!memcmp(buf, "file", 4));
+	CHECK_EQ(stat(rawfs_path(fs, "link"), &st), 0);
+	CHECK_EQ(st.st_ino, 2);
+	rawfs_stop(fs);
+}

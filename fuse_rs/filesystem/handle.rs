@@ -17,6 +17,7 @@ use crate::page_cache;
 use crate::prelude::*;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::ids::FileHandle;
+use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::open::Directory;
 use fuse_pure::op::open::File;
@@ -155,7 +156,7 @@ impl FileOperations for Fuse {
     fn flush(file: &OpenFile<'_>, owner: usize) -> Result {
         let handle = file.handle().ok_or(EIO)?;
         let node = inode::node(file.inode())?;
-        if handle.open.contains(OpenFlags::NOFLUSH) {
+        if handle.open.contains(OpenFlags::NOFLUSH) || handle.connection.lacks(Opcode::Flush) {
             return Ok(());
         }
         let op = Flush {

@@ -597,3 +597,38 @@ TEST(a_target_ends_at_a_nul)
 	CHECK_EQ(st.st_ino, 2);
 	rawfs_stop(fs);
 }
+
+static bool no_flush(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_FLUSH)
+		return false;
+	rawfs_reply(fs->fd, req->in.unique, ENOSYS, NULL, 0);
+	return true;
+}
+
+TEST(no_flush_for_the_killed_either)
+{
+	struct rawfs *fs = new_fs();
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	special = no_flush;
+	rawfs_start(fs, "");
+	CHECK_EQ(close(open(rawfs_path(fs, "file"), O_RDONLY)), 0);
+	CHECK_EQ(fs->count[FUSE_FLUSH], 1);
+	EVENTUALLY(fs->count[FUSE_RELEASE] == 1);
+	CHECK_EQ(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (open(rawfs_path(fs, "file"), O_RDONLY) < 0 || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	CHECK_EQ(read(ready[0], &c, 1), 1);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	EVENTUALLY(fs->count[FUSE_RELEASE] == 2);
+	CHECK_EQ(fs->count[FUSE_FLUSH], 1);
+	rawfs_stop(fs);
+}

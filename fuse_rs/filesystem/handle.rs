@@ -211,11 +211,15 @@ impl FileOperations for Fuse {
         !handle.is_direct()
     }
 
-    fn may_map(file: &OpenFile<'_>, shared: bool) -> Result {
+    fn map(file: &OpenFile<'_>, shared: bool) -> Result {
         let handle = file.handle().ok_or(EIO)?;
-        if shared && handle.is_direct() {
-            // Such a file is not to be cached, and a shared mapping is a cache.
-            return Err(ENODEV);
+        if handle.is_direct() {
+            if shared {
+                // Such a file is not to be cached, and a shared mapping is a cache.
+                return Err(ENODEV);
+            }
+            // What an earlier mapping has left is not what the server has now.
+            file.inode().invalidate_pages();
         }
         Ok(())
     }

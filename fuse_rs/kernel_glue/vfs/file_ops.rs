@@ -67,8 +67,8 @@ pub trait FileOperations: FileSystem {
     /// Whether the file is read through the page cache.
     fn is_cached(handle: &Self::Handle) -> bool;
 
-    /// Whether the file may be mapped, as far as the file system has a say.
-    fn may_map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
+    /// The file is about to be mapped; an error refuses that.
+    fn map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
 
     /// Makes the size fresh before a seek relative to the end.
     fn before_seek_end(inode: &Inode<Self>) -> Result;
@@ -257,7 +257,7 @@ unsafe extern "C" fn mmap<T: FileOperations>(
         unsafe {
             let flags = (*vma).__bindgen_anon_2.vm_flags;
             let shared = flags & kernel::mm::virt::flags::MAYSHARE != 0;
-            T::may_map(&OpenFileRef::from_raw(file), shared)?;
+            T::map(&OpenFileRef::from_raw(file), shared)?;
             kernel::error::to_result(bindings::generic_file_readonly_mmap(file, vma))?;
         }
         Ok(0)

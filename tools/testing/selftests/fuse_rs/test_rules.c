@@ -632,3 +632,53 @@ TEST(no_flush_for_the_killed_either)
 	CHECK_EQ(fs->count[FUSE_FLUSH], 1);
 	rawfs_stop(fs);
 }
+
+/* The first byte of a fresh private mapping. */
+static char mapped_byte(int fd)
+{
+	char *map = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0), c;
+
+	CHECK(map != MAP_FAILED);
+	c = *(volatile char *)map;
+	munmap(map, 4096);
+	return c;
+}
+
+TEST(a_mapping_of_a_direct_file_is_not_from_the_cache)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	fs->open_flags = FOPEN_DIRECT_IO;
+	fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK_EQ(mapped_byte(fd), 'h');
+	fs->node[2].data[0] = 'J';
+	CHECK_EQ(mapped_byte(fd), 'J');
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED);
+	CHECK_EQ(errno, ENODEV);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(shared_mappings_of_read_only_descriptors)
+{
+	struct rawfs *fs = new_fs();
+	int fd, fd2;
+	char *map;
+
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	CHECK(!memcmp(map, "hello", 5));
+	/* A write is seen through it. */
+	fd2 = open(rawfs_path(fs, "file"), O_WRONLY);
+	CHECK_EQ(pwrite(fd2, "J", 1, 0), 1);
+	CHECK_EQ(*(volatile char *)map, 'J');
+	munmap(map, 4096);
+	close(fd);
+	close(fd2);
+	rawfs_stop(fs);
+}

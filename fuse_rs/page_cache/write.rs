@@ -29,13 +29,16 @@ pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resu
         // The end of the file is where the server says.
         attributes::refresh(inode)?;
     }
-    let _lock = inode.lock();
-    let allowed = io.check_write(from)?;
-    if allowed == 0 {
-        return Ok(0);
-    }
-    io.remove_privileges()?;
-    write_through(io, inode, handle, from, cached)
+    let written = {
+        let _lock = inode.lock();
+        let allowed = io.check_write(from)?;
+        if allowed == 0 {
+            return Ok(0);
+        }
+        io.remove_privileges()?;
+        write_through(io, inode, handle, from, cached)?
+    };
+    io.sync_written(written)
 }
 
 fn write_through(

@@ -215,6 +215,11 @@ void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 	poll_wait(file, head, table);
 }
 
+ssize_t fuse_rs_helper_write_sync(struct kiocb *kiocb, ssize_t count)
+{
+	return generic_write_sync(kiocb, count);
+}
+
 struct inode *fuse_rs_helper_file_inode(const struct file *file)
 {
 	return file_inode(file);

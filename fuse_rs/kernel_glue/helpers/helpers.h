@@ -117,6 +117,7 @@ ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *addr
 /* files */
 void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table);
+ssize_t fuse_rs_helper_write_sync(struct kiocb *kiocb, ssize_t count);
 struct inode *fuse_rs_helper_file_inode(const struct file *file);
 bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx);
 bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,

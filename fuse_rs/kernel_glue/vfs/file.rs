@@ -168,6 +168,19 @@ impl<'a, T: FileSystem> Io<'a, T> {
         }
     }
 
+    /// Ends a write of `written` bytes, up to the present position: makes them durable if the
+    /// caller wants that (`O_SYNC`, `O_DSYNC`, `RWF_DSYNC` and the like). The inode is not locked.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn sync_written(&mut self, written: usize) -> Result<usize> {
+        // SAFETY: Valid during the operation.
+        size_result(unsafe {
+            bindings::fuse_rs_helper_write_sync(self.kiocb.as_ptr(), written as isize)
+        })
+    }
+
     /// Drops privileges that a write ends (set-id bits, capabilities). The inode is locked.
     pub fn remove_privileges(&self) -> Result {
         // SAFETY: The file is valid.

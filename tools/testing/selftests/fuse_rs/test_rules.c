@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include "rawfs.h"
 
@@ -680,5 +681,70 @@ TEST(shared_mappings_of_read_only_descriptors)
 	munmap(map, 4096);
 	close(fd);
 	close(fd2);
+	rawfs_stop(fs);
+}
+
+/* The FSYNCs after a write of one byte through a descriptor with these flags. */
+static unsigned long fsyncs_of(struct rawfs *fs, int open_flags, int write_flags)
+{
+	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
+	unsigned long before = fs->count[FUSE_FSYNC];
+	int fd = open(rawfs_path(fs, "file"), O_WRONLY | open_flags);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(pwritev2(fd, &iov, 1, 0, write_flags), 1);
+	close(fd);
+	return fs->count[FUSE_FSYNC] - before;
+}
+
+TEST(synchronous_writes_are_made_durable)
+{
+	struct rawfs *fs = new_fs();
+
+	rawfs_start(fs, "");
+	CHECK_EQ(fsyncs_of(fs, 0, 0), 0);
+	CHECK_EQ(fsyncs_of(fs, O_DSYNC, 0), 1);
+	CHECK_EQ(((struct fuse_fsync_in *)last(FUSE_FSYNC))->fsync_flags, FUSE_FSYNC_FDATASYNC);
+	CHECK_EQ(fsyncs_of(fs, O_SYNC, 0), 1);
+	CHECK_EQ(((struct fuse_fsync_in *)last(FUSE_FSYNC))->fsync_flags, 0);
+	CHECK_EQ(fsyncs_of(fs, 0, RWF_DSYNC), 1);
+	CHECK_EQ(((struct fuse_fsync_in *)last(FUSE_FSYNC))->fsync_flags, FUSE_FSYNC_FDATASYNC);
+	CHECK_EQ(fsyncs_of(fs, 0, RWF_SYNC), 1);
+	CHECK_EQ(((struct fuse_fsync_in *)last(FUSE_FSYNC))->fsync_flags, 0);
+	CHECK_EQ(fsyncs_of(fs, O_DIRECT | O_DSYNC, 0), 1);
+	rawfs_stop(fs);
+}
+
+TEST(synchronous_writes_to_direct_files_too)
+{
+	struct rawfs *fs = new_fs();
+
+	RS_ONLY("it leaves them out");
+	fs->open_flags = FOPEN_DIRECT_IO;
+	rawfs_start(fs, "");
+	CHECK_EQ(fsyncs_of(fs, 0, 0), 0);
+	CHECK_EQ(fsyncs_of(fs, O_DSYNC, 0), 1);
+	rawfs_stop(fs);
+}
+
+static bool fsync_fails(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_FSYNC)
+		return false;
+	rawfs_reply(fs->fd, req->in.unique, ENOSPC, NULL, 0);
+	return true;
+}
+
+TEST(a_synchronous_write_fails_with_its_fsync)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	special = fsync_fails;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_WRONLY | O_DSYNC);
+	CHECK_ERR(write(fd, "x", 1), ENOSPC);
+	CHECK_EQ(fs->node[2].data[0], 'x');
+	close(fd);
 	rawfs_stop(fs);
 }

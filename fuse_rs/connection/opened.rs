@@ -24,7 +24,7 @@ use kernel::fs::file::flags;
 use kernel::sync::UniqueArc;
 
 /// Flags that matter only while a file is opened; an open file does not have them.
-pub(crate) const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
+const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
 
 /// What is needed to close what is about to be opened.
 pub(crate) struct Ticket {
@@ -62,7 +62,7 @@ impl Ticket {
             node,
             fh,
             directory: self.directory,
-            flags: self.flags,
+            flags: Atomic::new(self.flags),
             memory: Some(self.memory),
         };
         self.slot.write(open).into()
@@ -76,7 +76,7 @@ pub(crate) struct ServerOpen {
     node: NodePin,
     fh: FileHandle,
     directory: bool,
-    flags: u32,
+    flags: Atomic<u32>,
     memory: Option<RequestMemory>,
 }
 
@@ -86,10 +86,15 @@ impl ServerOpen {
         self.fh
     }
 
+    /// Tells with which `O_*` flags it is closed.
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.flags.store(flags & !AT_OPEN, Relaxed);
+    }
+
     fn release<T: Target>(&self, memory: RequestMemory, target: T) {
         let op = Release {
             fh: self.fh,
-            flags: self.flags,
+            flags: self.flags.load(Relaxed),
             target,
         };
         let posted = Ignore::the_answer().and_then(|post| {

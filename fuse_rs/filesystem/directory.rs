@@ -207,7 +207,7 @@ impl DirOperations for Fuse {
         let (entry, lookup, open_there, open) = connection
             .call_create(&op, envelope)
             .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
-        let handle = Handle::new(connection, Some(open_there), open, flags, false)?;
+        let handle = Handle::new(connection, Some(open_there), open, false)?;
         attributes::invalidate(dir);
         if entry.attr.kind != FileType::Regular {
             return Err(EIO);

@@ -11,7 +11,6 @@ use crate::connection::call::Envelope;
 use crate::connection::call::Ignore;
 use crate::connection::node::ServerNode;
 use crate::connection::opened::ServerOpen;
-use crate::connection::opened::AT_OPEN;
 use crate::connection::Connection;
 use crate::page_cache;
 use crate::prelude::*;
@@ -38,8 +37,6 @@ pub(crate) struct Handle {
     connection: Arc<Connection>,
     /// What is closed at the end; nothing if the server does not want to know about opens.
     open_there: Option<Arc<ServerOpen>>,
-    /// `O_*` flags of the open file.
-    pub(crate) flags: u32,
     /// What the server says of it.
     pub(crate) open: OpenFlags,
     directory: bool,
@@ -55,13 +52,11 @@ impl Handle {
         connection: &Arc<Connection>,
         open_there: Option<Arc<ServerOpen>>,
         open: OpenFlags,
-        flags: u32,
         directory: bool,
     ) -> Result<KBox<Self>> {
         let handle = Self {
             connection: connection.clone(),
             open_there,
-            flags: flags & !AT_OPEN,
             open,
             directory,
         };
@@ -137,7 +132,7 @@ impl FileOperations for Fuse {
             Err(error) if error == ENOSYS => (None, OpenFlags::KEEP_CACHE),
             Err(error) => return Err(error),
         };
-        let handle = Handle::new(connection, open_there, open, flags, directory)?;
+        let handle = Handle::new(connection, open_there, open, directory)?;
         if truncates {
             attributes::truncated(inode);
         }
@@ -149,7 +144,10 @@ impl FileOperations for Fuse {
         Ok((handle, mode))
     }
 
-    fn release(_: &Inode, handle: KBox<Handle>) {
+    fn release(_: &Inode, handle: KBox<Handle>, flags: u32) {
+        if let Some(open_there) = handle.open_there() {
+            open_there.set_flags(flags);
+        }
         drop(handle);
     }
 
@@ -232,11 +230,11 @@ impl FileOperations for Fuse {
         super::readdir::iterate(file, out)
     }
 
-    fn read_folio(inode: &Inode, handle: Option<&Handle>, folio: LockedFolio) -> Result {
-        page_cache::read::read_folio(inode, handle, folio)
+    fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+        page_cache::read::read_folio(inode, file, folio)
     }
 
-    fn readahead(inode: &Inode, handle: Option<&Handle>, folios: Readahead<'_>) {
-        page_cache::read::readahead(inode, handle, folios);
+    fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, folios: Readahead<'_>) {
+        page_cache::read::readahead(inode, file, folios);
     }
 }

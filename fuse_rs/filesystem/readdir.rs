@@ -26,7 +26,7 @@ pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         fh: handle.fh(),
         offset: out.position(),
         size: u32::try_from(out.space().clamp(PAGE_SIZE, max)).map_err(|_| EINVAL)?,
-        flags: handle.flags,
+        flags: file.flags(),
     };
     let _turn = inode::turn(dir)?;
     let ((), reply) = connection.call_for_bytes(&op, envelope)?;

@@ -18,6 +18,7 @@ use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
+use crate::filesystem::OpenFile;
 use crate::prelude::*;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::init::InitFlags;
@@ -95,14 +96,15 @@ impl Completion for Filled {
 ///
 /// A server that does not take part in ASYNC_READ gets one at a time: the caller waits, unless it
 /// is killed.
-fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun, urgency: Urgency) -> Result {
+fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urgency) -> Result {
     let node = inode::node(inode)?;
+    let handle = file.and_then(|file| file.handle());
     let connection = inode::connection(inode);
     let op = Read {
         fh: handle.map_or(FileHandle(0), |handle| handle.fh()),
         offset: run.start(),
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
-        flags: handle.map_or(0, |handle| handle.flags),
+        flags: file.map_or(0, |file| file.flags()),
     };
     let (over, urgency) = if connection.has(InitFlags::ASYNC_READ) {
         (None, urgency)
@@ -129,15 +131,15 @@ fn fill(inode: &Inode, handle: Option<&Handle>, run: FolioRun, urgency: Urgency)
 }
 
 /// Fills one folio.
-pub(crate) fn read_folio(inode: &Inode, handle: Option<&Handle>, folio: LockedFolio) -> Result {
+pub(crate) fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
     inode::connection(inode).wait_ready()?;
     let mut run = FolioRun::with_capacity(1)?;
     run.push(folio).map_err(|_| EIO)?;
-    fill(inode, handle, run, Urgency::Foreground)
+    fill(inode, file, run, Urgency::Foreground)
 }
 
 /// Reads ahead, in requests as large as the server takes.
-pub(crate) fn readahead(inode: &Inode, handle: Option<&Handle>, mut folios: Readahead<'_>) {
+pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: Readahead<'_>) {
     let Ok(terms) = inode::connection(inode).wait_ready() else {
         return;
     };
@@ -162,7 +164,7 @@ pub(crate) fn readahead(inode: &Inode, handle: Option<&Handle>, mut folios: Read
                 break;
             }
         }
-        if run.is_empty() || fill(inode, handle, run, Urgency::Background).is_err() {
+        if run.is_empty() || fill(inode, file, run, Urgency::Background).is_err() {
             return;
         }
     }
@@ -201,7 +203,7 @@ fn read_direct(
             fh: handle.fh(),
             offset: io.position(),
             size: u32::try_from(wanted).map_err(|_| EINVAL)?,
-            flags: handle.flags,
+            flags: io.file().flags(),
         };
         let reply = match connection.call_for_bytes(&op, envelope) {
             Ok(((), reply)) => reply,

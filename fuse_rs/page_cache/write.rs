@@ -65,7 +65,7 @@ fn write_through(
             offset: position,
             size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
             write_flags: WriteFlags::empty(),
-            flags: handle.flags,
+            flags: io.file().flags(),
         };
         let written = match connection.call_with_data(&op, envelope, data.clone()) {
             Ok(written) => written as usize,

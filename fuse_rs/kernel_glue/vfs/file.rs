@@ -50,7 +50,7 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
         unsafe { Inode::from_raw(bindings::fuse_rs_helper_file_inode(self.as_ptr())) }
     }
 
-    /// `O_*` flags.
+    /// `O_*` flags as they are now: fcntl(2) changes some.
     pub fn flags(&self) -> u32 {
         // SAFETY: A racy read of a plain field, as everywhere in the kernel.
         unsafe { (&raw const (*self.as_ptr()).f_flags).read_volatile() }

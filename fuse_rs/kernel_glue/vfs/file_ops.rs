@@ -49,8 +49,8 @@ pub trait FileOperations: FileSystem {
     /// Opens a file or directory.
     fn open(inode: &Inode<Self>, flags: u32) -> Result<(KBox<Self::Handle>, OpenMode)>;
 
-    /// The last reference to the open file is gone.
-    fn release(inode: &Inode<Self>, handle: KBox<Self::Handle>);
+    /// The last reference to the open file is gone. `flags` are its `O_*` flags as they are now.
+    fn release(inode: &Inode<Self>, handle: KBox<Self::Handle>, flags: u32);
 
     /// A descriptor of the file is closed.
     fn flush(file: &OpenFileRef<'_, Self>, owner: usize) -> Result;
@@ -67,7 +67,7 @@ pub trait FileOperations: FileSystem {
     /// Whether the file is read through the page cache.
     fn is_cached(handle: &Self::Handle) -> bool;
 
-    /// The file is about to be mapped; an error refuses that.
+    /// The file is about to be mapped, unless this gives an error.
     fn map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
 
     /// Makes the size fresh before a seek relative to the end.
@@ -76,12 +76,16 @@ pub trait FileOperations: FileSystem {
     /// Lists a directory from the emitter's position.
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
 
-    /// Fills a folio; whoever waits does so for its lock.
-    fn read_folio(inode: &Inode<Self>, handle: Option<&Self::Handle>, folio: LockedFolio)
-        -> Result;
+    /// Fills a folio; whoever waits does so for its lock. `file` is an open file of the inode, if
+    /// one is at hand.
+    fn read_folio(
+        inode: &Inode<Self>,
+        file: Option<&OpenFileRef<'_, Self>>,
+        folio: LockedFolio,
+    ) -> Result;
 
     /// Reads ahead.
-    fn readahead(inode: &Inode<Self>, handle: Option<&Self::Handle>, folios: Readahead<'_>);
+    fn readahead(inode: &Inode<Self>, file: Option<&OpenFileRef<'_, Self>>, folios: Readahead<'_>);
 }
 
 /// The table of C callbacks of files.
@@ -179,7 +183,8 @@ unsafe extern "C" fn release<T: FileOperations>(
         let handle = (*file).private_data.cast::<T::Handle>();
         (*file).private_data = core::ptr::null_mut();
         if !handle.is_null() {
-            T::release(Inode::from_raw(inode), KBox::from_raw(handle));
+            let handle = KBox::from_raw(handle);
+            T::release(Inode::from_raw(inode), handle, (*file).f_flags);
         }
     }
     0
@@ -346,9 +351,8 @@ unsafe extern "C" fn read_folio<T: FileOperations>(
             bindings::fuse_rs_helper_folio_get(folio);
             let inode = (*bindings::fuse_rs_helper_folio_mapping(folio)).host;
             let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
-            let handle = NonNull::new(file)
-                .and_then(|file| OpenFileRef::<T>::from_raw(file.as_ptr()).handle());
-            T::read_folio(Inode::from_raw(inode), handle, folio)?;
+            let file = NonNull::new(file).map(|file| OpenFileRef::from_raw(file.as_ptr()));
+            T::read_folio(Inode::from_raw(inode), file.as_ref(), folio)?;
         }
         Ok(0)
     })
@@ -362,8 +366,7 @@ unsafe extern "C" fn readahead<T: FileOperations>(control: *mut bindings::readah
     unsafe {
         let inode = (*(*control).mapping).host;
         let folios = Readahead::from_raw(NonNull::new_unchecked(control));
-        let handle = NonNull::new(folios.file())
-            .and_then(|file| OpenFileRef::<T>::from_raw(file.as_ptr()).handle());
-        T::readahead(Inode::from_raw(inode), handle, folios);
+        let file = NonNull::new(folios.file()).map(|file| OpenFileRef::from_raw(file.as_ptr()));
+        T::readahead(Inode::from_raw(inode), file.as_ref(), folios);
     }
 }

@@ -96,7 +96,7 @@ impl<T: Target> Operation for Open<T> {
 pub struct Release<T: Target> {
     /// The file.
     pub fh: FileHandle,
-    /// `O_*` flags it was opened with.
+    /// `O_*` flags as they were last.
     pub flags: u32,
     /// File or directory.
     pub target: T,

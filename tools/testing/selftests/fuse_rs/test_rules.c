@@ -36,13 +36,23 @@ static struct rawfs *new_fs(void)
 	return fs;
 }
 
-/* The body of the latest request with this opcode; the case fails if there was none. */
-static void *last(uint32_t opcode)
+/* The body of the latest request with this opcode, if there was one. */
+static void *asked(uint32_t opcode)
 {
 	for (int i = nseen - 1; i >= 0; i--)
 		if (seen[i].in.opcode == opcode)
 			return seen[i].body;
-	FAIL("no request %u", opcode);
+	return NULL;
+}
+
+/* The same; the case fails if there was none. */
+static void *last(uint32_t opcode)
+{
+	void *body = asked(opcode);
+
+	if (!body)
+		FAIL("no request %u", opcode);
+	return body;
 }
 
 TEST(a_truncation_sets_no_mtime)
@@ -746,5 +756,39 @@ TEST(a_synchronous_write_fails_with_its_fsync)
 	CHECK_ERR(write(fd, "x", 1), ENOSPC);
 	CHECK_EQ(fs->node[2].data[0], 'x');
 	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(the_present_flags_are_sent)
+{
+	struct rawfs *fs = new_fs();
+	static char buf[65536];
+	int fd, dir;
+
+	rawfs_start(fs, "");
+	/* Through the page cache. */
+	fd = open(rawfs_path(fs, "file"), O_RDWR);
+	CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK | O_APPEND), 0);
+	CHECK_EQ(pread(fd, buf, 12, 0), 12);
+	CHECK_EQ(((struct fuse_read_in *)last(FUSE_READ))->flags & (O_NONBLOCK | O_APPEND | O_ACCMODE),
+		 O_NONBLOCK | O_APPEND | O_RDWR);
+	CHECK_EQ(write(fd, "x", 1), 1);
+	CHECK_EQ(((struct fuse_write_in *)last(FUSE_WRITE))->flags & (O_NONBLOCK | O_APPEND),
+		 O_NONBLOCK | O_APPEND);
+	/* Past it. */
+	CHECK_EQ(fcntl(fd, F_SETFL, O_DIRECT), 0);
+	CHECK_EQ(pread(fd, buf, 12, 0), 12);
+	CHECK_EQ(((struct fuse_read_in *)last(FUSE_READ))->flags & (O_NONBLOCK | O_APPEND | O_DIRECT),
+		 O_DIRECT);
+	CHECK_EQ(close(fd), 0);
+	EVENTUALLY(asked(FUSE_RELEASE));
+	CHECK_EQ(((struct fuse_release_in *)last(FUSE_RELEASE))->flags & (O_DIRECT | O_ACCMODE),
+		 O_DIRECT | O_RDWR);
+
+	dir = open(fs->mnt, O_RDONLY | O_DIRECTORY);
+	CHECK_EQ(fcntl(dir, F_SETFL, O_NONBLOCK), 0);
+	CHECK(syscall(SYS_getdents64, dir, buf, sizeof(buf)) > 0);
+	CHECK(((struct fuse_read_in *)last(FUSE_READDIR))->flags & O_NONBLOCK);
+	close(dir);
 	rawfs_stop(fs);
 }

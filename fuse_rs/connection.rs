@@ -103,6 +103,8 @@ pub(crate) struct Connection {
     pub(crate) number: SetOnce<u32>,
     next_unique: Atomic<u64>,
     attr_version: Atomic<u64>,
+    /// What `attr_version` was at the latest eviction of an inode.
+    evicted_at: Atomic<u64>,
     missing: Atomic<u64>,
     owner_key: [u32; 4],
     devices: Atomic<u32>,
@@ -138,6 +140,7 @@ impl Connection {
                 number: SetOnce::new(),
                 next_unique: Atomic::new(1),
                 attr_version: Atomic::new(1),
+                evicted_at: Atomic::new(0),
                 missing: Atomic::new(0),
                 owner_key: [
                     random_u64() as u32,
@@ -267,6 +270,24 @@ impl Connection {
             connection: self,
             busy,
         }))
+    }
+
+    /// An inode, which others may still have names for, is about to go, and with it what we know
+    /// of its changes: attributes that are on their way must not be believed for a successor.
+    pub(crate) fn evicted(&self) {
+        let now = self.next_attr_version().0;
+        let mut seen = self.evicted_at.load(Relaxed);
+        while seen < now {
+            match self.evicted_at.cmpxchg(seen, now, Relaxed) {
+                Ok(_) => return,
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// The version of attributes at the latest [`Connection::evicted`].
+    pub(crate) fn last_eviction(&self) -> AttrVersion {
+        AttrVersion(self.evicted_at.load(Relaxed))
     }
 
     /// Requests that are on their way or with the server.

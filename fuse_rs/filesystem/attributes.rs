@@ -83,14 +83,23 @@ pub(crate) fn of_root(ns: &UserNamespace, mode: u16) -> InodeAttributes {
     }
 }
 
-/// Stores the attributes of an inode nobody else sees yet.
-pub(crate) fn initialise(inode: &Inode, entry: &Entry) {
+/// Stores the attributes of an inode nobody else sees yet, from a reply to a request that was made
+/// at `version`.
+///
+/// If inodes have gone since, this may have been one of them, and changed by us before it went:
+/// the attributes are to be asked for again.
+pub(crate) fn initialise(inode: &Inode, entry: &Entry, version: AttrVersion) {
     let connection = connection(inode);
     store(inode, &entry.attr);
     inode.set_size(entry.attr.size);
+    let valid = if version.is_stale_for(connection.last_eviction()) {
+        Timeout::ZERO
+    } else {
+        entry.attr_valid
+    };
     inode
         .data()
-        .set_attr_deadline(entry.attr_valid.deadline(monotonic_nanos()));
+        .set_attr_deadline(valid.deadline(monotonic_nanos()));
     inode.data().state.lock().version = connection.next_attr_version();
 }
 

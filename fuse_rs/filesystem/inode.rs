@@ -182,7 +182,7 @@ pub(crate) fn from_entry(
         match sb.inode(entry.node.get())? {
             Got::New(new) => {
                 new.set_generation(entry.generation.0 as u32);
-                attributes::initialise(&new, entry);
+                attributes::initialise(&new, entry, version);
                 new.data().node.populate(lookup.into_node());
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));
@@ -225,6 +225,9 @@ pub(crate) fn make_bad(inode: &Inode) {
 
 /// Nobody uses the inode any more: the server may forget it, once it has done what it was asked.
 pub(crate) fn forget(inode: &Inode) {
+    if inode.has_links() {
+        connection(inode).evicted();
+    }
     if let Some(node) = inode.data().node.as_ref() {
         node.unpin(connection(inode));
     }

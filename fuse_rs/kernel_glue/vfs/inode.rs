@@ -271,6 +271,12 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
+    /// Whether the inode has a name, as far as is known.
+    pub fn has_links(&self) -> bool {
+        // SAFETY: A racy read of a plain field, as everywhere in the kernel.
+        unsafe { (&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink).read_volatile() > 0 }
+    }
+
     /// Removes one link from the count, not below zero.
     pub fn drop_link(&self) {
         // SAFETY: The count is a field that the file system owns; zero is left alone.

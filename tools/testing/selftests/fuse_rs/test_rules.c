@@ -792,3 +792,47 @@ TEST(the_present_flags_are_sent)
 	close(dir);
 	rawfs_stop(fs);
 }
+
+static struct fuse_entry_out old_entry;
+static atomic_ulong held_unique;
+
+/* "alias" is another name of "file"; the answer is what was true when the question came. */
+static bool hold_alias(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_LOOKUP || strcmp(req->body, "alias"))
+		return false;
+	rawfs_entry(fs, 2, &old_entry);
+	held_unique = req->in.unique;
+	return true;
+}
+
+TEST(old_attributes_of_an_evicted_inode_are_not_believed)
+{
+	struct rawfs *fs = new_fs();
+	int fd, drop = open("/proc/sys/vm/drop_caches", O_WRONLY), status;
+	struct stat st;
+	pid_t pid;
+
+	CHECK(drop >= 0);
+	fs->attr_valid = 1000;
+	special = hold_alias;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_WRONLY | O_APPEND);
+	CHECK(fd >= 0);
+	pid = fork();
+	if (pid == 0) {
+		close(fd);
+		_exit(stat(rawfs_path(fs, "alias"), &st) ? 255 : st.st_size);
+	}
+	EVENTUALLY(held_unique);
+	CHECK_EQ(write(fd, "x", 1), 1);
+	close(fd);
+	EVENTUALLY(fs->forgotten || write(drop, "2", 1) != 1);
+	fs->node[2].nlookup++;
+	fs->looked_up++;
+	rawfs_reply(fs->fd, held_unique, 0, &old_entry, sizeof(old_entry));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 13);
+	rawfs_stop(fs);
+}

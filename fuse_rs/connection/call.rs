@@ -40,6 +40,9 @@ use kernel_glue::mem::pages::PageData;
 pub(crate) enum Identity {
     /// The caller's.
     Caller,
+    /// The caller's, or that of the unknown user and group: what has to be done does not depend
+    /// on who asks for it.
+    AnyCaller,
     /// Nobody's in particular.
     Kernel,
 }
@@ -73,6 +76,14 @@ impl<'a> Envelope<'a> {
             node: Some(node),
             identity: Identity::Caller,
             ..Self::about_nothing()
+        }
+    }
+
+    /// About `node`, by the caller, even if the server cannot be told who that is.
+    pub(crate) fn by_any_caller(node: &'a Arc<ServerNode>) -> Self {
+        Self {
+            identity: Identity::AnyCaller,
+            ..Self::by_caller(node)
         }
     }
 
@@ -175,6 +186,11 @@ impl Connection {
             Identity::Caller => (
                 self.user_ns.caller_uid(),
                 self.user_ns.caller_gid(),
+                self.process_ns.caller_pid(),
+            ),
+            Identity::AnyCaller => (
+                self.user_ns.caller_uid_or_unknown(),
+                self.user_ns.caller_gid_or_unknown(),
                 self.process_ns.caller_pid(),
             ),
             // Nobody asks, but the process is known all the same.

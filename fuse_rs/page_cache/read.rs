@@ -119,7 +119,8 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
     let done = KBox::new(filled, GFP_KERNEL)?;
     connection.post(
         &op,
-        Envelope::by_caller(node).with(handle.and_then(Handle::open_there)),
+        // What is cached is for all who have the file open.
+        Envelope::by_any_caller(node).with(handle.and_then(Handle::open_there)),
         Post::new(urgency, done).into_buffer(ReplyBuffer::Folios(run)),
     )?;
     if let Some(over) = over {

@@ -97,6 +97,16 @@ u32 fuse_rs_helper_fsgid_in(struct user_namespace *ns)
 	return from_kgid(ns, current_fsgid());
 }
 
+u32 fuse_rs_helper_fsuid_munged_in(struct user_namespace *ns)
+{
+	return from_kuid_munged(ns, current_fsuid());
+}
+
+u32 fuse_rs_helper_fsgid_munged_in(struct user_namespace *ns)
+{
+	return from_kgid_munged(ns, current_fsgid());
+}
+
 u32 fuse_rs_helper_umask(void)
 {
 	return current_umask();

@@ -61,6 +61,8 @@ bool fuse_rs_helper_kuid_has_mapping(struct user_namespace *ns, kuid_t uid);
 bool fuse_rs_helper_kgid_has_mapping(struct user_namespace *ns, kgid_t gid);
 u32 fuse_rs_helper_fsuid_in(struct user_namespace *ns);
 u32 fuse_rs_helper_fsgid_in(struct user_namespace *ns);
+u32 fuse_rs_helper_fsuid_munged_in(struct user_namespace *ns);
+u32 fuse_rs_helper_fsgid_munged_in(struct user_namespace *ns);
 u32 fuse_rs_helper_umask(void);
 bool fuse_rs_helper_current_was_killed(void);
 bool fuse_rs_helper_current_in_userns(struct user_namespace *ns);

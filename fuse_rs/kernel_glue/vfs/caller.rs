@@ -50,6 +50,20 @@ impl UserNamespace {
         unsafe { bindings::fuse_rs_helper_fsgid_in(self.as_ptr()) }
     }
 
+    /// The caller's file-system user id in this namespace; the system's number for unknown users
+    /// if it has none there.
+    pub fn caller_uid_or_unknown(&self) -> u32 {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_fsuid_munged_in(self.as_ptr()) }
+    }
+
+    /// The caller's file-system group id in this namespace; the system's number for unknown
+    /// groups if it has none there.
+    pub fn caller_gid_or_unknown(&self) -> u32 {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_fsgid_munged_in(self.as_ptr()) }
+    }
+
     /// Whether the caller lives in this namespace or one below it.
     pub fn contains_caller(&self) -> bool {
         // SAFETY: We own a reference.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What exactly is asked of a server, and what of its answers is believed for how long. */
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -835,4 +837,111 @@ TEST(old_attributes_of_an_evicted_inode_are_not_believed)
 	CHECK(WIFEXITED(status));
 	CHECK_EQ(WEXITSTATUS(status), 13);
 	rawfs_stop(fs);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* What the child and the case tell each other. */
+struct both {
+	atomic_int fd; /* an open file of the child's mount */
+	atomic_uint flush_uid, read_uid;
+	atomic_bool flushed, done;
+};
+static struct both *both;
+
+static bool note_ids(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode == FUSE_FLUSH) {
+		both->flush_uid = req->in.uid;
+		both->flushed = true;
+	}
+	if (req->in.opcode == FUSE_READ)
+		both->read_uid = req->in.uid;
+	return false;
+}
+
+/* Mounts in a user namespace that knows no user but root, and opens a file there. */
+static pid_t mount_in_namespace(void)
+{
+	pid_t pid;
+
+	both = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(both != MAP_FAILED);
+	pid = fork();
+	if (pid == 0) {
+		struct rawfs *fs = new_fs();
+		int fd;
+
+		CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
+		write_file("/proc/self/setgroups", "deny");
+		write_file("/proc/self/uid_map", "0 0 1");
+		write_file("/proc/self/gid_map", "0 0 1");
+		special = note_ids;
+		rawfs_start(fs, ",allow_other");
+		fd = open(rawfs_path(fs, "file"), O_RDONLY);
+		CHECK(fd >= 0);
+		both->fd = fd;
+		EVENTUALLY(both->done);
+		close(fd);
+		rawfs_stop(fs);
+		_exit(0);
+	}
+	EVENTUALLY(both->fd);
+	return pid;
+}
+
+/* The open file of the child's, in this process, which is then somebody its namespace does not know. */
+static int their_file(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0), fd;
+
+	CHECK(pidfd >= 0);
+	fd = syscall(SYS_pidfd_getfd, pidfd, both->fd, 0);
+	CHECK(fd >= 0);
+	setfsgid(4321);
+	setfsuid(4321);
+	return fd;
+}
+
+static void namespace_ends_well(pid_t pid)
+{
+	int status;
+
+	both->done = true;
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+TEST(close_by_the_unknown)
+{
+	pid_t pid = mount_in_namespace();
+	int fd = their_file(pid);
+
+	CHECK_EQ(close(fd), 0);
+	CHECK(both->flushed);
+	CHECK_EQ(both->flush_uid, 65534);
+	namespace_ends_well(pid);
+}
+
+TEST(cached_read_by_the_unknown)
+{
+	char buf[16];
+	pid_t pid;
+	int fd;
+
+	RS_ONLY("it cannot read what others can");
+	pid = mount_in_namespace();
+	fd = their_file(pid);
+	CHECK_EQ(pread(fd, buf, 12, 0), 12);
+	CHECK(!memcmp(buf, "hello", 5));
+	CHECK_EQ(both->read_uid, 65534);
+	close(fd);
+	namespace_ends_well(pid);
 }

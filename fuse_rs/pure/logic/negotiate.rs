@@ -223,11 +223,8 @@ impl Offer {
         } else {
             (0, 0)
         };
-        let max_background = self.bounded(
-            background,
-            DEFAULT_MAX_BACKGROUND,
-            self.max_user_background,
-        );
+        let max_background =
+            self.bounded(background, DEFAULT_MAX_BACKGROUND, self.max_user_background);
         Negotiated {
             minor: out.minor.min(abi::MINOR),
             features,

@@ -10,6 +10,7 @@ use super::Dentry;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
+use crate::page_cache::stale;
 use crate::prelude::*;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
@@ -142,11 +143,11 @@ pub(crate) fn update(
     };
     if inode.is_regular() {
         if attr.size < old_size {
-            inode.truncate_pages(attr.size);
+            stale::drop_behind(inode, attr.size)?;
         }
         let changed = attr.size != old_size || timestamp(attr.mtime) != old_mtime;
         if changed && (attr.size != old_size || connection.has(InitFlags::AUTO_INVAL_DATA)) {
-            inode.invalidate_pages();
+            stale::drop_all(inode)?;
         }
     }
     Ok(())
@@ -237,8 +238,7 @@ impl InodeOperations for Fuse {
         let connection = &mount.connection;
         if attr.by_open && connection.has(InitFlags::ATOMIC_O_TRUNC) {
             // OPEN has truncated the file already.
-            truncated(inode);
-            return Ok(());
+            return truncated(inode);
         }
         let ns = &connection.user_ns;
         let op = Setattr {
@@ -292,15 +292,19 @@ fn extra(inode: &Inode) -> StatExtra {
 }
 
 /// The file has been truncated by an OPEN.
-pub(crate) fn truncated(inode: &Inode) {
+///
+/// # Errors
+///
+/// `EINTR` when the caller is killed.
+pub(crate) fn truncated(inode: &Inode) -> Result {
     let connection = connection(inode);
     {
         let mut state = inode.data().state.lock();
         state.version = connection.next_attr_version();
         inode.set_size(0);
     }
-    inode.truncate_pages(0);
     invalidate(inode);
+    stale::drop_behind(inode, 0)
 }
 
 /// Data up to `end` has been written.

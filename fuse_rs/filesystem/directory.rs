@@ -11,6 +11,7 @@ use super::Inode;
 use crate::connection::call::Envelope;
 use crate::connection::node::NodePin;
 use crate::connection::Connection;
+use crate::page_cache::stale;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
 use fuse_pure::abi::flags::OpenFlags;
@@ -216,9 +217,9 @@ impl DirOperations for Fuse {
         let inode = named.inode.ok_or(EIO)?;
         // The server may have opened a file that was there, and that we have cached.
         if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
-            inode.truncate_pages(0);
+            stale::drop_behind(&inode, 0)?;
         } else if !handle.open.contains(OpenFlags::KEEP_CACHE) {
-            inode.invalidate_pages();
+            stale::drop_all(&inode)?;
         }
         Ok(Created {
             inode,

@@ -126,7 +126,7 @@ impl FileOperations for Fuse {
             sent &= !flags::O_TRUNC;
         }
         // A truncating open must not overlap with writes.
-        let guard = truncates.then(|| inode.lock());
+        let guard = if truncates { Some(inode.lock()?) } else { None };
         let (open_there, open) = match ask_open(connection, node, sent, directory) {
             Ok((open_there, open)) => (Some(open_there), open),
             Err(error) if error == ENOSYS => (None, OpenFlags::KEEP_CACHE),
@@ -134,11 +134,11 @@ impl FileOperations for Fuse {
         };
         let handle = Handle::new(connection, open_there, open, directory)?;
         if truncates {
-            attributes::truncated(inode);
+            attributes::truncated(inode)?;
         }
         drop(guard);
         if inode.is_regular() && !handle.open.contains(OpenFlags::KEEP_CACHE) {
-            inode.invalidate_pages();
+            page_cache::stale::drop_all(inode)?;
         }
         let mode = handle.mode();
         Ok((handle, mode))
@@ -218,9 +218,9 @@ impl FileOperations for Fuse {
                 return Err(ENODEV);
             }
             // What an earlier mapping has left is not what the server has now.
-            file.inode().invalidate_pages();
+            return page_cache::stale::drop_all(file.inode());
         }
-        Ok(())
+        page_cache::stale::catch_up(file.inode())
     }
 
     fn before_seek_end(inode: &Inode) -> Result {

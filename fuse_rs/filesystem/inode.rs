@@ -33,6 +33,10 @@ pub(crate) struct InodeData {
     bad: Atomic<bool>,
     /// Somebody asks about the directory, see [`Connection::wait_turn`].
     busy: Atomic<bool>,
+    /// READs into the page cache that are not answered.
+    reads: Atomic<u64>,
+    /// Cached pages should have been dropped, but who was to do it was killed.
+    undone: Atomic<bool>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
     perm: Atomic<u32>,
@@ -49,6 +53,8 @@ impl InodeData {
             node: SetOnce::new(),
             bad: Atomic::new(false),
             busy: Atomic::new(false),
+            reads: Atomic::new(0),
+            undone: Atomic::new(false),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
             perm: Atomic::new(0),
@@ -80,6 +86,31 @@ impl InodeData {
     /// Whether the inode is of no use any more.
     pub(crate) fn is_bad(&self) -> bool {
         self.bad.load(Relaxed)
+    }
+
+    /// READs into the page cache that are not answered.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Acquire)
+    }
+
+    /// A READ into the page cache is about to be made.
+    pub(crate) fn add_read(&self) {
+        self.reads.fetch_add(1, Full);
+    }
+
+    /// A READ into the page cache is over, and its folios are unlocked.
+    pub(crate) fn remove_read(&self) {
+        self.reads.fetch_sub(1, Full);
+    }
+
+    /// Cached pages should have been dropped and are still there.
+    pub(crate) fn set_undone(&self) {
+        self.undone.store(true, Release);
+    }
+
+    /// Whether that is so; it is then up to the caller.
+    pub(crate) fn take_undone(&self) -> bool {
+        self.undone.load(Acquire) && self.undone.xchg(false, Full)
     }
 
     /// The moment until which the attributes may be believed.

@@ -26,6 +26,8 @@ mod generated {
 pub(crate) use generated::*;
 
 // Opaque in the kernel crate's bindings, complete in ours.
+pub(crate) use generated::filemap_get_folios;
+pub(crate) use generated::folio_batch;
 pub(crate) use generated::fs_context;
 pub(crate) use generated::fs_parameter;
 pub(crate) use generated::fs_parameter_spec;

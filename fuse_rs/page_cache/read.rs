@@ -6,6 +6,7 @@
 //! locked folios, and whoever wants the data waits for their locks, which a kill ends. So a
 //! server that does not answer holds up only those who want that very data.
 
+use super::stale;
 use crate::connection::call::Envelope;
 use crate::connection::call::Post;
 use crate::connection::call::Urgency;
@@ -66,6 +67,7 @@ impl Over {
 
 impl Drop for Filled {
     fn drop(&mut self) {
+        self.inode.data().remove_read();
         if let Some(over) = self.over.take() {
             over.over.store(true, Release);
             over.wait.wake_all();
@@ -111,6 +113,7 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
     } else {
         (Some(Over::new()?), Urgency::Foreground)
     };
+    inode.data().add_read();
     let filled = Filled {
         inode: inode.into(),
         version: connection.attr_version(),
@@ -177,6 +180,7 @@ pub(crate) fn read(io: &mut Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<us
     let inode = file.inode();
     let handle = file.handle().ok_or(EIO)?;
     inode::node(inode)?;
+    stale::catch_up(inode)?;
     if handle.is_direct() || io.is_direct() {
         return read_direct(io, inode, handle, to);
     }

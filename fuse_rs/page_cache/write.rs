@@ -5,6 +5,7 @@
 //! The caller's data is copied once, into the request. When the server has taken it, it is copied
 //! from there into the page cache, so that no folio is locked while the server is waited for.
 
+use super::stale;
 use crate::connection::call::Envelope;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
@@ -30,7 +31,7 @@ pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resu
         attributes::refresh(inode)?;
     }
     let written = {
-        let _lock = inode.lock();
+        let _lock = inode.lock()?;
         let allowed = io.check_write(from)?;
         if allowed == 0 {
             return Ok(0);
@@ -72,7 +73,7 @@ fn write_through(
             Err(error) => {
                 // Nobody knows what of it the server has taken.
                 attributes::invalidate(inode);
-                inode.invalidate_range(position, data.len() as u64);
+                let _ = stale::drop_range(inode, position, data.len() as u64);
                 if total == 0 {
                     return Err(error);
                 }
@@ -83,7 +84,8 @@ fn write_through(
         if cached {
             update_cache(inode, position, &data, written);
         } else {
-            inode.invalidate_range(position, written as u64);
+            // If the caller is killed, the data is written all the same.
+            let _ = stale::drop_range(inode, position, written as u64);
         }
         // After the data: who sees the new size finds it.
         attributes::written(inode, end);
@@ -102,6 +104,9 @@ fn write_through(
 
 /// Brings the page cache up to what the server has.
 fn update_cache(inode: &Inode, position: u64, data: &PageData, len: usize) {
+    if stale::settle(inode, position, len as u64).is_err() {
+        return;
+    }
     let page = PAGE_SIZE as u64;
     let mut done = 0usize;
     while done < len {

@@ -37,9 +37,9 @@ void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64
 	inode_set_ctime_to_ts(inode, *ctime);
 }
 
-void fuse_rs_helper_inode_lock(struct inode *inode)
+int fuse_rs_helper_inode_lock_killable(struct inode *inode)
 {
-	inode_lock(inode);
+	return inode_lock_killable(inode);
 }
 
 void fuse_rs_helper_inode_unlock(struct inode *inode)
@@ -351,4 +351,14 @@ void fuse_rs_helper_pipe_buf_release(struct pipe_inode_info *pipe, struct pipe_b
 void fuse_rs_helper_pipe_wake_writers(struct pipe_inode_info *pipe)
 {
 	wake_up_interruptible(&pipe->wr_wait);
+}
+
+int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n)
+{
+	return folio_wait_locked_killable(batch->folios[n]);
+}
+
+void fuse_rs_helper_folio_batch_release(struct folio_batch *batch)
+{
+	folio_batch_release(batch);
 }

@@ -12,6 +12,7 @@
 #include <linux/backing-dev.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/folio_batch.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/splice.h>
@@ -49,7 +50,7 @@ void *fuse_rs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *c
 bool fuse_rs_helper_inode_is_new(struct inode *inode);
 void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64 *atime,
 				    const struct timespec64 *mtime, const struct timespec64 *ctime);
-void fuse_rs_helper_inode_lock(struct inode *inode);
+int fuse_rs_helper_inode_lock_killable(struct inode *inode);
 void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);
@@ -99,6 +100,8 @@ void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const ch
 struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create);
+int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n);
+void fuse_rs_helper_folio_batch_release(struct folio_batch *batch);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 
 /* faults */

@@ -186,6 +186,8 @@ unsafe impl Sync for SpecTable {}
 
 /// Makes the kernel's form of a list of options.
 pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
+    // At compile time: the table is a static.
+    assert!(options.len() <= MAX_OPTIONS);
     SpecTable {
         all: specs(options, true),
         without_block: specs(options, false),

@@ -12,6 +12,7 @@ use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::aref::AlwaysRefCounted;
@@ -304,10 +305,53 @@ impl<T: FileSystem> Inode<T> {
     /// # Context
     ///
     /// May sleep.
-    pub fn lock(&self) -> InodeGuard<'_, T> {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed.
+    pub fn lock(&self) -> Result<InodeGuard<'_, T>> {
         // SAFETY: The inode is valid; the guard unlocks.
-        unsafe { bindings::fuse_rs_helper_inode_lock(self.as_ptr()) };
-        InodeGuard(self, NotThreadSafe)
+        to_result(unsafe { bindings::fuse_rs_helper_inode_lock_killable(self.as_ptr()) })?;
+        Ok(InodeGuard(self, NotThreadSafe))
+    }
+
+    /// Waits until no folio with bytes from `start` up to `end` is locked, each for itself.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed.
+    pub fn wait_for_folios(&self, start: u64, end: u64) -> Result {
+        let page = crate::mem::pages::PAGE_SIZE as u64;
+        let mut next = (start / page) as usize;
+        let last = (end.saturating_sub(1) / page) as usize;
+        let mut batch = core::mem::MaybeUninit::<bindings::folio_batch>::zeroed();
+        let batch = batch.as_mut_ptr();
+        loop {
+            // SAFETY: The mapping is valid as long as the inode; the batch is an empty one, and
+            // is emptied below.
+            let found =
+                unsafe { bindings::filemap_get_folios(self.mapping(), &mut next, last, batch) };
+            if found == 0 {
+                return Ok(());
+            }
+            let mut waited = Ok(());
+            for index in 0..found {
+                // SAFETY: The batch holds as many folios, with a reference to each.
+                let error =
+                    unsafe { bindings::fuse_rs_helper_folio_batch_wait(batch, index as u32) };
+                waited = to_result(error);
+                if waited.is_err() {
+                    break;
+                }
+            }
+            // SAFETY: Gives the references up, and empties the batch.
+            unsafe { bindings::fuse_rs_helper_folio_batch_release(batch) };
+            waited.map_err(|_| EINTR)?;
+        }
     }
 
     fn mapping(&self) -> *mut bindings::address_space {

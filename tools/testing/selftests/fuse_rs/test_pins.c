@@ -205,6 +205,83 @@ TEST(reclaim_does_not_wait_for_reads)
 	end(fs);
 }
 
+/* The child, which waits for an answer, is gone soon after it is killed. */
+static void dies(pid_t pid)
+{
+	int status;
+
+	usleep(300000);
+	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	alarm(10);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	alarm(0);
+	CHECK(WIFSIGNALED(status));
+}
+
+TEST(a_kill_ends_an_open_that_waits_for_a_read)
+{
+	RS_ONLY("waits for folios cannot be ended");
+	struct rawfs *fs = fs_with_unanswered_read();
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(open(rawfs_path(fs, "file"), O_RDONLY) < 0);
+	CHECK(comes(fs, FUSE_OPEN));
+	rawfs_default(fs, &other);
+	dies(pid);
+	rawfs_default(fs, &req);
+	end(fs);
+}
+
+TEST(a_kill_ends_a_write_that_waits_for_a_write)
+{
+	RS_ONLY("waits for inode locks cannot be ended");
+	struct rawfs *fs = ready_fs();
+	pid_t pid[2];
+	int fd;
+
+	for (int i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			fd = open(rawfs_path(fs, "file"), O_WRONLY);
+			_exit(write(fd, "x", 1) != 1);
+		}
+	}
+	rawfs_expect(fs, &req, FUSE_WRITE);
+	/* The other opens, and waits for its turn. */
+	CHECK(!comes(fs, FUSE_WRITE));
+	for (int i = 0; i < 2; i++)
+		dies(pid[i]);
+	rawfs_default(fs, &req);
+	end(fs);
+}
+
+TEST(what_a_killed_open_left_undone_is_done_by_the_next)
+{
+	RS_ONLY("waits for folios cannot be ended");
+	struct rawfs *fs = fs_with_unanswered_read();
+	pid_t pid = fork();
+	char buf[6];
+	int fd;
+
+	if (pid == 0)
+		_exit(open(rawfs_path(fs, "file"), O_RDONLY) < 0);
+	CHECK(comes(fs, FUSE_OPEN));
+	rawfs_default(fs, &other);
+	dies(pid);
+	/* What was being read is of before the open. */
+	rawfs_default(fs, &req);
+	memcpy(fs->node[2].data, "HELLO", 5);
+	rawfs_serve(fs);
+	fs->open_flags = FOPEN_KEEP_CACHE;
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK_EQ(read(fd, buf, 5), 5);
+	CHECK(!memcmp(buf, "HELLO", 5));
+	close(fd);
+	rawfs_stop(fs);
+}
+
 struct late_reply {
 	int fd;
 	struct fuse_out_header out;

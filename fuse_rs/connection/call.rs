@@ -27,11 +27,13 @@ use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::open::OpenOut;
+use fuse_pure::logic::dirents::PlusEntries;
 use fuse_pure::op::create::Create;
 use fuse_pure::op::entry::looked_up_node;
 use fuse_pure::op::entry::Entry;
 use fuse_pure::op::open::Open;
 use fuse_pure::op::open::Target;
+use fuse_pure::op::rw::Readdir;
 use fuse_pure::op::Operation;
 use kernel_glue::mem::pages::PageData;
 
@@ -318,6 +320,31 @@ impl Connection {
         Ok((parsed, reply))
     }
 
+    /// A READDIRPLUS; returns its body, whose lookups are the caller's to give back.
+    pub(crate) fn call_readdirplus(
+        self: &Arc<Self>,
+        op: &Readdir<true>,
+        envelope: Envelope<'_>,
+    ) -> Result<Reply> {
+        let give_back = GiveBack {
+            entries: true,
+            ..GiveBack::default()
+        };
+        let (reply, _) = self.call_raw(op, envelope, None, give_back)?;
+        Ok(reply)
+    }
+
+    /// The lookup that the server has counted for an entry of a directory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and the lookup is never given back.
+    pub(crate) fn looked_up_entry(self: &Arc<Self>, id: NodeId) -> Result<NodePin> {
+        let memory = NodeMemory::new()
+            .inspect_err(|_| warn_ratelimited!("out of memory: a lookup is not given back\n"))?;
+        Ok(NodePin::looked_up(self, id, memory))
+    }
+
     /// As [`Connection::call`], with data behind the body.
     pub(crate) fn call_with_data<O: Operation>(
         self: &Arc<Self>,
@@ -338,7 +365,7 @@ impl Connection {
     ) -> Result<(O::Reply, Option<NodePin>)> {
         let give_back = GiveBack {
             lookup: Some(NodeMemory::new()?),
-            open: None,
+            ..GiveBack::default()
         };
         let (parsed, give_back) = self.call_giving(op, envelope, give_back)?;
         let lookup = match (node_of(&parsed), give_back.lookup) {
@@ -357,6 +384,7 @@ impl Connection {
         let give_back = GiveBack {
             lookup: Some(NodeMemory::new()?),
             open: Some((None, Ticket::new(false, op.flags)?)),
+            ..GiveBack::default()
         };
         let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
         let memory = give_back.lookup.ok_or(EIO)?;
@@ -374,8 +402,8 @@ impl Connection {
     ) -> Result<(Arc<ServerOpen>, OpenFlags)> {
         let ticket = Ticket::new(T::IS_DIRECTORY, op.flags)?;
         let give_back = GiveBack {
-            lookup: None,
             open: Some((Some(node.pin(self)), ticket)),
+            ..GiveBack::default()
         };
         let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
         match give_back.open {
@@ -488,6 +516,14 @@ impl Connection {
             let id = looked_up_node(body)?;
             Some(NodePin::looked_up(self, id, memory))
         });
+        if give_back.entries {
+            for id in PlusEntries::new(body)
+                .map_while(Result::ok)
+                .filter_map(|e| e.looked_up())
+            {
+                drop(self.looked_up_entry(id));
+            }
+        }
         let Some((node, ticket)) = give_back.open else {
             return;
         };

@@ -103,6 +103,8 @@ pub(crate) struct GiveBack {
     pub(crate) lookup: Option<NodeMemory>,
     /// The reply opens a file, of this node or of the one in the reply.
     pub(crate) open: Option<(Option<NodePin>, Ticket)>,
+    /// The reply counts a lookup for each entry of a directory.
+    pub(crate) entries: bool,
 }
 
 /// What a request names, kept until the server can no longer be working on it.

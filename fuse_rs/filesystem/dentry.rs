@@ -38,6 +38,7 @@ impl DentryOperations for Fuse {
 
 /// Asks whether the name still means the inode we know.
 fn look_again(dir: &Inode, name: &[u8], dentry: &Dentry, known: &Inode) -> Result<Validity> {
+    dir.data().advise_plus();
     let connection = inode::connection(dir);
     let version = connection.attr_version();
     let op = Lookup {

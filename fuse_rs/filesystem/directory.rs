@@ -143,6 +143,7 @@ impl DirOperations for Fuse {
             name: name_of(dentry)?,
         };
         let (connection, envelope) = about(dir)?;
+        dir.data().advise_plus();
         let _turn = inode::turn(dir)?;
         let version = connection.attr_version();
         let answer = connection.call_entry(&op, envelope, |reply| match reply {

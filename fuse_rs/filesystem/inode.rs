@@ -33,6 +33,8 @@ pub(crate) struct InodeData {
     bad: Atomic<bool>,
     /// Somebody asks about the directory, see [`Connection::wait_turn`].
     busy: Atomic<bool>,
+    /// What is in the directory is looked at: READDIRPLUS would have paid.
+    wants_plus: Atomic<bool>,
     /// READs into the page cache that are not answered.
     reads: Atomic<u64>,
     /// Cached pages should have been dropped, but who was to do it was killed.
@@ -53,6 +55,7 @@ impl InodeData {
             node: SetOnce::new(),
             bad: Atomic::new(false),
             busy: Atomic::new(false),
+            wants_plus: Atomic::new(false),
             reads: Atomic::new(0),
             undone: Atomic::new(false),
             attr_deadline: Atomic::new(0),
@@ -91,6 +94,18 @@ impl InodeData {
     /// READs into the page cache that are not answered.
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Acquire)
+    }
+
+    /// Somebody looks at what is in the directory.
+    pub(crate) fn advise_plus(&self) {
+        if !self.wants_plus.load(Relaxed) {
+            self.wants_plus.store(true, Relaxed);
+        }
+    }
+
+    /// Whether somebody has looked since this was asked last.
+    pub(crate) fn take_plus_advice(&self) -> bool {
+        self.wants_plus.load(Relaxed) && self.wants_plus.xchg(false, Relaxed)
     }
 
     /// A READ into the page cache is about to be made.

@@ -2,13 +2,23 @@
 
 //! Listing directories.
 
+use super::attributes;
+use super::handle::Handle;
 use super::inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
+use crate::connection::node::NodePin;
 use crate::prelude::*;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::dirents::Entries;
+use fuse_pure::logic::dirents::PlusEntries;
 use fuse_pure::op::rw::Readdir;
+use fuse_pure::op::Entry;
 use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::sys::monotonic_nanos;
+use kernel_glue::vfs::dentry::Child;
 use kernel_glue::vfs::file::DirEmitter;
 
 /// Most bytes of entries asked for at a time, if the server takes as many pages.
@@ -17,27 +27,123 @@ const MAX: usize = 32 * PAGE_SIZE;
 /// Passes entries on from the emitter's position, one reply of the server's at a time.
 pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let dir = file.inode();
-    let handle = file.handle().ok_or(EIO)?;
-    let envelope = Envelope::by_caller(inode::node(dir)?).with(handle.open_there());
     let connection = inode::connection(dir);
+    connection.wait_ready()?;
+    let plus = connection.has(InitFlags::DO_READDIRPLUS)
+        && !connection.lacks(Opcode::Readdirplus)
+        && (!connection.has(InitFlags::READDIRPLUS_AUTO)
+            || dir.data().take_plus_advice()
+            || out.position() == 0);
+    if plus {
+        match list_plus(file, out) {
+            Err(error) if error == ENOSYS => {}
+            other => return other,
+        }
+    }
+    list(file, out)
+}
+
+/// The request for what comes next.
+fn request<const PLUS: bool>(
+    file: &OpenFile<'_>,
+    handle: &Handle,
+    out: &DirEmitter<'_>,
+) -> Result<Readdir<PLUS>> {
+    let connection = inode::connection(file.inode());
     let max_pages = usize::from(connection.wait_ready()?.max_pages);
     let max = max_pages.saturating_mul(PAGE_SIZE).clamp(PAGE_SIZE, MAX);
-    let op = Readdir {
+    Ok(Readdir {
         fh: handle.fh(),
         offset: out.position(),
         size: u32::try_from(out.space().clamp(PAGE_SIZE, max)).map_err(|_| EINVAL)?,
         flags: file.flags(),
-    };
-    let _turn = inode::turn(dir)?;
-    let ((), reply) = connection.call_for_bytes(&op, envelope)?;
+    })
+}
+
+#[cold]
+fn bad_entry() -> Error {
+    warn_ratelimited!("bad directory entry\n");
+    EIO
+}
+
+fn list(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
+    let dir = file.inode();
+    let handle = file.handle().ok_or(EIO)?;
+    let envelope = Envelope::by_caller(inode::node(dir)?).with(handle.open_there());
+    let op = request::<false>(file, handle, out)?;
+    let turn = inode::turn(dir)?;
+    let ((), reply) = inode::connection(dir).call_for_bytes(&op, envelope)?;
+    drop(turn);
     for entry in Entries::new(reply.body()) {
-        let entry = entry.map_err(|_| {
-            warn_ratelimited!("bad directory entry\n");
-            EIO
-        })?;
+        let entry = entry.map_err(|_| bad_entry())?;
         if !out.emit(entry.name, entry.ino, entry.kind, entry.next) {
             break;
         }
     }
     Ok(())
+}
+
+fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
+    let dir = file.inode();
+    let connection = inode::connection(dir);
+    let handle = file.handle().ok_or(EIO)?;
+    let envelope = Envelope::by_caller(inode::node(dir)?).with(handle.open_there());
+    let op = request::<true>(file, handle, out)?;
+    let turn = inode::turn(dir)?;
+    let version = connection.attr_version();
+    let reply = connection.call_readdirplus(&op, envelope)?;
+    drop(turn);
+    let mut room = true;
+    for entry in PlusEntries::new(reply.body()) {
+        let plus = entry.map_err(|_| bad_entry())?;
+        let entry = plus.entry;
+        room = room && out.emit(entry.name, entry.ino, entry.kind, entry.next);
+        // Those for which there is no room are taken note of all the same: the server has
+        // counted a lookup of each.
+        let Some(id) = plus.looked_up() else {
+            continue;
+        };
+        let lookup = connection.looked_up_entry(id)?;
+        match Entry::from_wire(&plus.lookup) {
+            // A failure means only that the name is looked up when somebody wants it.
+            Ok(found) => drop(connect(file, out, entry.name, &found, lookup, version)),
+            Err(_) => {
+                let _ = bad_entry();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes note of an entry; `lookup` becomes part of its inode's, or is given back.
+fn connect(
+    file: &OpenFile<'_>,
+    out: &DirEmitter<'_>,
+    name: &[u8],
+    found: &Entry,
+    lookup: NodePin,
+    version: AttrVersion,
+) -> Result {
+    let sb = file.inode().super_block();
+    let deadline = found.entry_valid.deadline(monotonic_nanos());
+    match file.child(out, name)? {
+        Child::New(new) => {
+            let inode = inode::from_entry(sb, found, lookup, version)?;
+            new.connect(inode, deadline)
+        }
+        Child::Known(known) => {
+            let same = known.dentry().inode().filter(|inode| {
+                inode.data().key() == found.node.get() && !inode::is_other(inode, found)
+            });
+            let Some(inode) = same else {
+                // Something else has this name now.
+                known.invalidate();
+                return Ok(());
+            };
+            inode::adopt(inode, lookup);
+            attributes::update(inode, &found.attr, found.attr_valid, version)?;
+            known.dentry().set_deadline(deadline);
+            Ok(())
+        }
+    }
 }

@@ -362,3 +362,13 @@ void fuse_rs_helper_folio_batch_release(struct folio_batch *batch)
 {
 	folio_batch_release(batch);
 }
+
+void fuse_rs_helper_d_lookup_done(struct dentry *dentry)
+{
+	d_lookup_done(dentry);
+}
+
+void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const char *name, u32 len)
+{
+	*out = (struct qstr){ .hash = full_name_hash(parent, name, len), .len = len, .name = (const u8 *)name };
+}

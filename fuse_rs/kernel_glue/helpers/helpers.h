@@ -80,6 +80,8 @@ kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result);
 /* dentries */
 struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
 bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
+void fuse_rs_helper_d_lookup_done(struct dentry *dentry);
+void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const char *name, u32 len);
 
 /* pages and folios */
 void fuse_rs_helper_get_page(void *address);

@@ -175,6 +175,108 @@ impl<T: FileSystem> Dentry<T> {
     }
 }
 
+/// An entry of a directory that is being listed.
+pub enum Child<T: FileSystem> {
+    /// One that is known.
+    Known(KnownChild<T>),
+    /// One that nobody has looked up; others who do wait.
+    New(NewChild<T>),
+}
+
+/// An entry that is known. Owns a reference.
+pub struct KnownChild<T: FileSystem>(NonNull<bindings::dentry>, PhantomData<T>);
+
+/// An entry in lookup. Owns a reference; dropping it ends the lookup without a result.
+pub struct NewChild<T: FileSystem>(NonNull<bindings::dentry>, PhantomData<T>);
+
+impl<T: FileSystem> KnownChild<T> {
+    /// The entry.
+    pub fn dentry(&self) -> &Dentry<T> {
+        // SAFETY: We own a reference.
+        unsafe { Dentry::from_raw(self.0.as_ptr()) }
+    }
+
+    /// It is wrong: forgets it, and what is known below it.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn invalidate(self) {
+        // SAFETY: We own a reference.
+        unsafe { bindings::d_invalidate(self.0.as_ptr()) };
+    }
+}
+
+impl<T: FileSystem> Drop for KnownChild<T> {
+    fn drop(&mut self) {
+        // SAFETY: We give our reference up.
+        unsafe { bindings::dput(self.0.as_ptr()) };
+    }
+}
+
+impl<T: FileSystem> NewChild<T> {
+    /// It names `inode`, until `deadline`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn connect(self, inode: ARef<Inode<T>>, deadline: u64) -> Result {
+        // SAFETY: We own a reference.
+        let dentry = unsafe { Dentry::<T>::from_raw(self.0.as_ptr()) };
+        let other = dentry.splice(Some(inode), deadline)?;
+        if !other.is_null() {
+            // SAFETY: It came with a reference.
+            unsafe { bindings::dput(other) };
+        }
+        Ok(())
+    }
+}
+
+impl<T: FileSystem> Drop for NewChild<T> {
+    fn drop(&mut self) {
+        // SAFETY: The entry is in lookup, or has just been connected; both end here, and so does
+        // our reference.
+        unsafe {
+            bindings::fuse_rs_helper_d_lookup_done(self.0.as_ptr());
+            bindings::dput(self.0.as_ptr());
+        }
+    }
+}
+
+impl<T: FileSystem> Dentry<T> {
+    /// The entry `name` of the directory `self`, which is being listed: the caller holds the
+    /// lock of the directory.
+    ///
+    /// # Context
+    ///
+    /// May sleep, also for others who look the name up.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` for a name that is too long.
+    pub(crate) fn child(&self, name: &[u8]) -> Result<Child<T>> {
+        let len = u32::try_from(name.len()).map_err(|_| EINVAL)?;
+        // SAFETY: The dentry is valid, and the name as long as said; the kernel copies it.
+        unsafe {
+            let mut q = core::mem::MaybeUninit::<bindings::qstr>::zeroed();
+            bindings::fuse_rs_helper_qstr(q.as_mut_ptr(), self.as_ptr(), name.as_ptr().cast(), len);
+            let mut dentry = bindings::d_lookup(self.as_ptr(), q.as_ptr());
+            if dentry.is_null() {
+                dentry = kernel::error::from_err_ptr(bindings::d_alloc_parallel(
+                    self.as_ptr(),
+                    q.as_ptr(),
+                ))?;
+            }
+            let owned = NonNull::new(dentry).ok_or(ENOMEM)?;
+            if bindings::fuse_rs_helper_d_in_lookup(dentry) {
+                Ok(Child::New(NewChild(owned, PhantomData)))
+            } else {
+                Ok(Child::Known(KnownChild(owned, PhantomData)))
+            }
+        }
+    }
+}
+
 /// The table of C callbacks.
 pub(crate) struct DentryTable<T>(PhantomData<T>);
 

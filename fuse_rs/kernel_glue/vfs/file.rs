@@ -2,6 +2,8 @@
 
 //! Open files.
 
+use super::dentry::Child;
+use super::dentry::Dentry;
 use super::file_ops::OpenMode;
 use super::inode::Inode;
 use super::FileSystem;
@@ -48,6 +50,22 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
     pub fn inode(&self) -> &'a Inode<T> {
         // SAFETY: An open file keeps its inode.
         unsafe { Inode::from_raw(bindings::fuse_rs_helper_file_inode(self.as_ptr())) }
+    }
+
+    /// The entry `name` of this directory, which is being listed to `_out`: so its lock is held.
+    ///
+    /// # Context
+    ///
+    /// May sleep, also for others who look the name up.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` for a name that is too long.
+    pub fn child(&self, _out: &DirEmitter<'_>, name: &[u8]) -> Result<Child<T>> {
+        // SAFETY: An open file keeps its dentry.
+        let dentry =
+            unsafe { Dentry::<T>::from_raw((*self.as_ptr()).__bindgen_anon_1.f_path.dentry) };
+        dentry.child(name)
     }
 
     /// `O_*` flags as they are now: fcntl(2) changes some.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The body of a READDIR reply.
+//! The bodies of READDIR and READDIRPLUS replies.
 
 use crate::abi::attr::Dirent;
+use crate::abi::attr::EntryOut;
 use crate::abi::cursor::Malformed;
 use crate::abi::cursor::Reader;
+use crate::abi::ids::NodeId;
 
 /// Longest name taken from a server in a directory listing.
 pub const NAME_MAX: usize = 1024;
@@ -69,6 +71,55 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
+/// One entry of a directory, with what LOOKUP would say of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlusEntry<'a> {
+    /// The entry.
+    pub entry: Entry<'a>,
+    /// What the server says of the inode.
+    pub lookup: EntryOut,
+}
+
+impl PlusEntry<'_> {
+    /// The node of which the server has counted a lookup, if it has.
+    pub fn looked_up(&self) -> Option<NodeId> {
+        if matches!(self.entry.name, b"." | b"..") {
+            None
+        } else {
+            NodeId::from_server(self.lookup.nodeid)
+        }
+    }
+}
+
+/// As [`Entries`], for a READDIRPLUS reply.
+pub struct PlusEntries<'a> {
+    entries: Entries<'a>,
+}
+
+impl<'a> PlusEntries<'a> {
+    /// Reads `body`.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self {
+            entries: Entries::new(body),
+        }
+    }
+}
+
+impl<'a> Iterator for PlusEntries<'a> {
+    type Item = Result<PlusEntry<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut reader = Reader::new(self.entries.rest);
+        let Ok(lookup) = reader.take::<EntryOut>() else {
+            self.entries.rest = &[];
+            return None;
+        };
+        self.entries.rest = reader.rest();
+        let entry = self.entries.next()?;
+        Some(entry.map(|entry| PlusEntry { entry, lookup }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +170,32 @@ mod tests {
             let mut entries = Entries::new(&body);
             assert_eq!(entries.next(), Some(Err(Malformed)));
             assert_eq!(entries.next(), None);
+        }
+    }
+
+    fn push_plus(out: &mut Vec<u8>, name: &[u8], node: u64) {
+        let lookup = EntryOut {
+            nodeid: node,
+            ..EntryOut::default()
+        };
+        out.extend_from_slice(lookup.as_bytes());
+        push(out, name, node);
+    }
+
+    #[test]
+    fn plus_entries_count_lookups_but_for_dots() {
+        let mut body = Vec::new();
+        push_plus(&mut body, b".", 1);
+        push_plus(&mut body, b"..", 1);
+        push_plus(&mut body, b"file", 7);
+        push_plus(&mut body, b"unknown", 0);
+        let nodes: Vec<_> = PlusEntries::new(&body)
+            .map(|e| e.unwrap().looked_up().map(NodeId::get))
+            .collect();
+        assert_eq!(nodes, [None, None, Some(7), None]);
+        let whole = PlusEntries::new(&body).count();
+        for cut in 0..body.len() {
+            assert!(PlusEntries::new(&body[..cut]).count() <= whole);
         }
     }
 }

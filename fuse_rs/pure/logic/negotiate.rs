@@ -56,8 +56,8 @@ features! {
     FLOCK_LOCKS: Not("remote locks are not implemented yet");
     HAS_IOCTL_DIR: Not("ioctl is not implemented yet");
     AUTO_INVAL_DATA: Offered;
-    DO_READDIRPLUS: Not("READDIRPLUS is not implemented yet");
-    READDIRPLUS_AUTO: Not("READDIRPLUS is not implemented yet");
+    DO_READDIRPLUS: Offered;
+    READDIRPLUS_AUTO: Offered;
     ASYNC_DIO: Not("asynchronous direct I/O is not implemented yet");
     WRITEBACK_CACHE: Not("the write-back cache is not implemented yet");
     NO_OPEN_SUPPORT: Offered;

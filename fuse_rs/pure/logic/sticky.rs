@@ -14,6 +14,7 @@ pub const fn bit(op: Opcode) -> Option<u64> {
         | Opcode::Flush
         | Opcode::Fsync
         | Opcode::Fsyncdir
+        | Opcode::Readdirplus
         | Opcode::Create
         | Opcode::Tmpfile
         | Opcode::Statx

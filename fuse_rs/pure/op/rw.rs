@@ -57,8 +57,10 @@ impl Operation for Read {
 }
 
 /// Reads entries of a directory; the reply is parsed by [`crate::logic::dirents`].
+///
+/// With `PLUS`, every entry comes with what LOOKUP would say of it, and counts a lookup.
 #[derive(Clone, Copy, Debug)]
-pub struct Readdir {
+pub struct Readdir<const PLUS: bool> {
     /// The open directory.
     pub fh: FileHandle,
     /// The server's position to continue from; zero for the start.
@@ -69,8 +71,12 @@ pub struct Readdir {
     pub flags: u32,
 }
 
-impl Operation for Readdir {
-    const OPCODE: Opcode = Opcode::Readdir;
+impl<const PLUS: bool> Operation for Readdir<PLUS> {
+    const OPCODE: Opcode = if PLUS {
+        Opcode::Readdirplus
+    } else {
+        Opcode::Readdir
+    };
     type Reply = ();
 
     fn body_len(&self) -> usize {

@@ -162,22 +162,28 @@ void rawfs_init(struct rawfs *fs, struct rawfs_req *req)
 	rawfs_reply(fs->fd, req->in.unique, 0, &out, fs->init_len ? fs->init_len : sizeof(out));
 }
 
-static void do_readdir(struct rawfs *fs, struct rawfs_req *req)
+static void do_readdir(struct rawfs *fs, struct rawfs_req *req, bool plus)
 {
 	struct fuse_read_in *in = (void *)req->body;
-	char buf[65536];
+	static _Thread_local char buf[131072];
 	size_t len = 0, max = in->size < sizeof(buf) ? in->size : sizeof(buf);
 
 	for (uint64_t i = in->offset ? in->offset : 1; i < RAWFS_NODES; i++) {
 		const char *name = i == 1 ? "." : fs->node[i].name;
-		struct fuse_dirent *d = (void *)(buf + len);
-		size_t need = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + strlen(name));
+		size_t head = plus ? sizeof(struct fuse_entry_out) : 0;
+		struct fuse_dirent *d = (void *)(buf + len + head);
+		size_t need = head + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + strlen(name));
 
 		if (i > 1 && (!fs->node[i].used || fs->node[i].parent != req->in.nodeid || !name[0]))
 			continue;
 		if (len + need > max)
 			break;
-		memset(d, 0, need);
+		memset(buf + len, 0, need);
+		if (plus && i > 1) {
+			rawfs_entry(fs, i, (void *)(buf + len));
+			fs->node[i].nlookup++;
+			fs->looked_up++;
+		}
 		d->ino = i == 1 ? req->in.nodeid : i;
 		d->off = i + 1;
 		d->namelen = strlen(name);
@@ -363,7 +369,10 @@ void rawfs_default(struct rawfs *fs, struct rawfs_req *req)
 		break;
 	}
 	case FUSE_READDIR:
-		do_readdir(fs, req);
+		do_readdir(fs, req, false);
+		break;
+	case FUSE_READDIRPLUS:
+		do_readdir(fs, req, true);
 		break;
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:

@@ -341,8 +341,7 @@ impl<T: FileSystem> Inode<T> {
             let mut waited = Ok(());
             for index in 0..found {
                 // SAFETY: The batch holds as many folios, with a reference to each.
-                let error =
-                    unsafe { bindings::fuse_rs_helper_folio_batch_wait(batch, index as u32) };
+                let error = unsafe { bindings::fuse_rs_helper_folio_batch_wait(batch, index) };
                 waited = to_result(error);
                 if waited.is_err() {
                     break;

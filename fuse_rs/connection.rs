@@ -17,6 +17,7 @@ pub(crate) mod background;
 pub(crate) mod call;
 pub(crate) mod init;
 pub(crate) mod node;
+pub(crate) mod notify;
 pub(crate) mod opened;
 pub(crate) mod queue;
 pub(crate) mod request;
@@ -95,6 +96,9 @@ pub(crate) struct Connection {
     turn_wait: WaitQueue,
     /// Signalled as `readable`.
     pub(crate) fasync: FasyncList,
+    /// Who is told what the server tells without being asked.
+    #[pin]
+    listener: SpinLock<Option<Arc<notify::Listener>>>,
     terms: SetOnce<Negotiated>,
     ended: Atomic<bool>,
     /// The handshake has failed.
@@ -134,6 +138,7 @@ impl Connection {
                 ready_wait <- new_wait_queue!("fuse_rs::Connection::ready_wait"),
                 turn_wait <- new_wait_queue!("fuse_rs::Connection::turn_wait"),
                 fasync: FasyncList::new(),
+                listener <- new_spinlock!(None, "fuse_rs::Connection::listener"),
                 terms: SetOnce::new(),
                 ended: Atomic::new(false),
                 refused: Atomic::new(false),

@@ -8,6 +8,7 @@ pub(crate) mod directory;
 pub(crate) mod handle;
 pub(crate) mod inode;
 pub(crate) mod mount;
+pub(crate) mod notify;
 pub(crate) mod options;
 pub(crate) mod permission;
 pub(crate) mod readdir;
@@ -15,7 +16,7 @@ pub(crate) mod super_block;
 
 use crate::control::Control;
 use crate::prelude::*;
-use kernel_glue::vfs::inode::InodeCache;
+use kernel_glue::vfs::inode_cache::InodeCache;
 use kernel_glue::vfs::FileSystem;
 
 /// Inodes of all mounts.

@@ -11,7 +11,7 @@ use crate::transport::chardev;
 use crate::transport::chardev::ServerFile;
 use kernel_glue::dev::Registration;
 use kernel_glue::vfs::fs_type::FsType;
-use kernel_glue::vfs::inode::InodeCacheOwner;
+use kernel_glue::vfs::inode_cache::InodeCacheOwner;
 use kernel_glue::vfs::sysfs::MountPoint;
 use kernel_glue::vfs::value_tree::ValueTreeType;
 

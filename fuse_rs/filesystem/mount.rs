@@ -3,6 +3,7 @@
 //! Mounting.
 
 use super::inode;
+use super::notify::Ears;
 use super::options;
 use super::options::Config;
 use super::options::MountOptions;
@@ -142,9 +143,11 @@ impl MountOperations for Fuse {
         })?;
         let root = inode::make_root(sb.super_block(), root_mode)?;
         let agreement = KBox::new(Apply { root: root.clone() }, GFP_KERNEL)?;
+        let ears = KBox::new(Ears { root: root.clone() }, GFP_KERNEL)?;
         let filled = sb.set_root(root)?;
         let super_block = filled.super_block();
         let mount = super_block.data();
+        mount.connection.listen(ears)?;
         server.attach(&mount.connection)?;
         let listing = config.control.list(
             super_block.device_number(),

@@ -80,6 +80,7 @@ impl SuperOperations for Fuse {
             // free. An error means that there is nobody who could.
             let _ = mount.connection.call(&Destroy, Envelope::about_nothing());
         }
+        mount.connection.stop_listening();
         mount.connection.end_and_wait(End::Unmounted);
     }
 }

@@ -14,6 +14,7 @@ pub mod file;
 pub mod file_ops;
 pub mod fs_type;
 pub mod inode;
+pub mod inode_cache;
 pub mod inode_ops;
 pub mod super_block;
 pub mod sysfs;
@@ -36,7 +37,7 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     type Handle: Send + Sync;
 
     /// Where inodes are allocated.
-    fn inode_cache() -> &'static inode::InodeCache<Self>;
+    fn inode_cache() -> &'static inode_cache::InodeCache<Self>;
 
     /// Makes the data of an inode that will have this key.
     fn new_inode() -> impl PinInit<Self::Inode, Error>;

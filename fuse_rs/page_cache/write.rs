@@ -102,6 +102,12 @@ fn write_through(
     Ok(total)
 }
 
+/// The server has sent what it has at `position`.
+pub(crate) fn store(inode: &Inode, position: u64, data: &PageData) {
+    update_cache(inode, position, data, data.len());
+    attributes::written(inode, position.saturating_add(data.len() as u64));
+}
+
 /// Brings the page cache up to what the server has.
 fn update_cache(inode: &Inode, position: u64, data: &PageData, len: usize) {
     if stale::settle(inode, position, len as u64).is_err() {

@@ -11,6 +11,7 @@ pub mod entry;
 pub mod forget;
 pub mod init;
 pub mod name;
+pub mod notify;
 pub mod open;
 pub mod operation;
 pub mod rw;

@@ -372,3 +372,23 @@ void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const ch
 {
 	*out = (struct qstr){ .hash = full_name_hash(parent, name, len), .len = len, .name = (const u8 *)name };
 }
+
+int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode)
+{
+	return down_write_killable_nested(&inode->i_rwsem, I_MUTEX_PARENT);
+}
+
+void fuse_rs_helper_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry)
+{
+	return d_mountpoint(dentry);
+}
+
+void fuse_rs_helper_dont_mount(struct dentry *dentry)
+{
+	dont_mount(dentry);
+}

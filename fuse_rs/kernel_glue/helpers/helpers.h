@@ -24,6 +24,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_SB_DYING	= SB_DYING,
 	FUSE_RS_SB_NOSEC	= SB_NOSEC,
 	FUSE_RS_SB_I_VERSION	= SB_I_VERSION,
+	FUSE_RS_S_DEAD		= S_DEAD,
 	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
 	FUSE_RS_FMODE_CREATED	= (__force u32)FMODE_CREATED,
 	FUSE_RS_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT,
@@ -51,6 +52,8 @@ bool fuse_rs_helper_inode_is_new(struct inode *inode);
 void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64 *atime,
 				    const struct timespec64 *mtime, const struct timespec64 *ctime);
 int fuse_rs_helper_inode_lock_killable(struct inode *inode);
+int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode);
+void fuse_rs_helper_inode_lock(struct inode *inode);
 void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);
@@ -80,6 +83,8 @@ kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result);
 /* dentries */
 struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
 bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
+bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry);
+void fuse_rs_helper_dont_mount(struct dentry *dentry);
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry);
 void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const char *name, u32 len);
 

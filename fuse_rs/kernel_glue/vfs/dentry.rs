@@ -201,9 +201,53 @@ impl<T: FileSystem> KnownChild<T> {
     /// # Context
     ///
     /// May sleep.
-    pub fn invalidate(self) {
+    pub fn invalidate(&self) {
         // SAFETY: We own a reference.
         unsafe { bindings::d_invalidate(self.0.as_ptr()) };
+    }
+
+    /// What the entry names has been removed behind our back: makes it so here, too. The caller
+    /// holds the lock of the directory. `expected` says whether the inode is the right one.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for another inode or none, `EBUSY` for a mount point, `ENOTEMPTY` for a directory
+    /// with entries that are in use.
+    pub fn remove(&self, expected: impl FnOnce(&Inode<T>) -> bool) -> Result {
+        let entry = self.0.as_ptr();
+        let inode = self.dentry().inode().ok_or(ENOENT)?;
+        if !expected(inode) {
+            return Err(ENOENT);
+        }
+        // SAFETY: We own a reference to the entry; with its directory locked it stays positive.
+        // The inode is locked for its count and flags, and the entry is deleted afterwards.
+        unsafe {
+            bindings::fuse_rs_helper_inode_lock(inode.as_ptr());
+            let removed = if bindings::fuse_rs_helper_d_mountpoint(entry) {
+                Err(EBUSY)
+            } else if inode.is_directory() && {
+                bindings::shrink_dcache_parent(entry);
+                bindings::simple_empty(entry) == 0
+            } {
+                Err(ENOTEMPTY)
+            } else {
+                if inode.is_directory() {
+                    (*inode.as_ptr()).i_flags |= bindings::FUSE_RS_S_DEAD as u32;
+                }
+                bindings::fuse_rs_helper_dont_mount(entry);
+                bindings::clear_nlink(inode.as_ptr());
+                Ok(())
+            };
+            bindings::fuse_rs_helper_inode_unlock(inode.as_ptr());
+            if removed.is_ok() {
+                bindings::d_delete(entry);
+            }
+            removed
+        }
     }
 }
 
@@ -244,6 +288,18 @@ impl<T: FileSystem> Drop for NewChild<T> {
 }
 
 impl<T: FileSystem> Dentry<T> {
+    /// The entry `name` of the directory `self`, if it is cached.
+    fn cached_child(&self, name: &[u8]) -> Result<Option<KnownChild<T>>> {
+        let len = u32::try_from(name.len()).map_err(|_| EINVAL)?;
+        // SAFETY: The dentry is valid, and the name as long as said.
+        let dentry = unsafe {
+            let mut q = core::mem::MaybeUninit::<bindings::qstr>::zeroed();
+            bindings::fuse_rs_helper_qstr(q.as_mut_ptr(), self.as_ptr(), name.as_ptr().cast(), len);
+            bindings::d_lookup(self.as_ptr(), q.as_ptr())
+        };
+        Ok(NonNull::new(dentry).map(|owned| KnownChild(owned, PhantomData)))
+    }
+
     /// The entry `name` of the directory `self`, which is being listed: the caller holds the
     /// lock of the directory.
     ///
@@ -274,6 +330,35 @@ impl<T: FileSystem> Dentry<T> {
                 Ok(Child::Known(KnownChild(owned, PhantomData)))
             }
         }
+    }
+}
+
+impl<T: FileSystem> Inode<T> {
+    /// Lets `change` have the cached entry `name` of this directory, which is locked meanwhile.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed; `ENOTDIR`; `ENOENT` if there is no such entry.
+    pub fn with_cached_child<R>(
+        &self,
+        name: &[u8],
+        change: impl FnOnce(KnownChild<T>) -> Result<R>,
+    ) -> Result<R> {
+        if !self.is_directory() {
+            return Err(ENOTDIR);
+        }
+        let _lock = self.lock_as_parent()?;
+        // SAFETY: The inode is valid; an alias comes with a reference, which is given up below.
+        let dir = unsafe { bindings::d_find_alias(self.as_ptr()) };
+        let dir = NonNull::new(dir).ok_or(ENOENT)?;
+        let alias = KnownChild::<T>(dir, PhantomData);
+        let child = alias.dentry().cached_child(name)?;
+        drop(alias);
+        change(child.ok_or(ENOENT)?)
     }
 }
 

@@ -16,18 +16,14 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::aref::AlwaysRefCounted;
-use kernel::sync::atomic::Acquire;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::atomic::Release;
 use kernel::types::NotThreadSafe;
 use kernel::types::Opaque;
 
 /// What is allocated for an inode.
 #[repr(C)]
-struct Slot<T: FileSystem> {
-    data: MaybeUninit<T::Inode>,
-    inode: Opaque<bindings::inode>,
+pub(super) struct Slot<T: FileSystem> {
+    pub(super) data: MaybeUninit<T::Inode>,
+    pub(super) inode: Opaque<bindings::inode>,
 }
 
 /// An inode of file system `T`.
@@ -164,7 +160,7 @@ impl<T: FileSystem> Inode<T> {
         self.inode.get()
     }
 
-    fn slot_of(inode: *mut bindings::inode) -> *mut Slot<T> {
+    pub(super) fn slot_of(inode: *mut bindings::inode) -> *mut Slot<T> {
         inode
             .cast::<u8>()
             .wrapping_sub(offset_of!(Slot<T>, inode))
@@ -315,6 +311,13 @@ impl<T: FileSystem> Inode<T> {
         Ok(InodeGuard(self, NotThreadSafe))
     }
 
+    /// As [`Inode::lock`], for a directory of which an entry's inode will be locked, too.
+    pub(crate) fn lock_as_parent(&self) -> Result<InodeGuard<'_, T>> {
+        // SAFETY: The inode is valid; the guard unlocks.
+        to_result(unsafe { bindings::fuse_rs_helper_inode_lock_parent_killable(self.as_ptr()) })?;
+        Ok(InodeGuard(self, NotThreadSafe))
+    }
+
     /// Waits until no folio with bytes from `start` up to `end` is locked, each for itself.
     ///
     /// # Context
@@ -416,120 +419,6 @@ impl<T: FileSystem> Inode<T> {
     }
 }
 
-/// Where inodes of a file system are allocated.
-pub struct InodeCache<T: FileSystem> {
-    cache: Atomic<usize>,
-    _fs: PhantomData<fn() -> T>,
-}
-
-impl<T: FileSystem> InodeCache<T> {
-    /// Not ready yet.
-    pub const fn new() -> Self {
-        Self {
-            cache: Atomic::new(0),
-            _fs: PhantomData,
-        }
-    }
-
-    fn get(&self) -> *mut bindings::kmem_cache {
-        self.cache.load(Acquire) as *mut bindings::kmem_cache
-    }
-
-    /// Makes the cache. It lives as long as the returned value.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`; `EBUSY` if it exists.
-    pub fn create(&'static self, name: &'static CStr) -> Result<InodeCacheOwner<T>> {
-        if self.cache.load(Relaxed) != 0 {
-            return Err(EBUSY);
-        }
-        // SAFETY: The name lives for ever and the constructor fits the objects.
-        let cache = unsafe {
-            bindings::fuse_rs_helper_inode_cache(
-                name.as_char_ptr(),
-                core::mem::size_of::<Slot<T>>() as u32,
-                Some(construct::<T>),
-            )
-        };
-        let cache = NonNull::new(cache).ok_or(ENOMEM)?;
-        self.cache.store(cache.as_ptr() as usize, Release);
-        Ok(InodeCacheOwner(self))
-    }
-}
-
-impl<T: FileSystem> Default for InodeCache<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Keeps an [`InodeCache`] in existence.
-pub struct InodeCacheOwner<T: FileSystem + 'static>(&'static InodeCache<T>);
-
-impl<T: FileSystem> Drop for InodeCacheOwner<T> {
-    fn drop(&mut self) {
-        let cache = self.0.get();
-        self.0.cache.store(0, Release);
-        // SAFETY: All file system types that allocate from the cache are gone; the barrier waits
-        // for inodes that are being freed by RCU.
-        unsafe {
-            bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(cache);
-        }
-    }
-}
-
-/// Prepares a fresh object of the cache.
-///
-/// # Safety
-///
-/// Called by the slab allocator with an object of its size.
-unsafe extern "C" fn construct<T: FileSystem>(object: *mut c_void) {
-    let slot = object.cast::<Slot<T>>();
-    // SAFETY: The object is large enough and not used by anybody.
-    unsafe { bindings::inode_init_once((&raw mut (*slot).inode).cast()) };
-}
-
-/// `alloc_inode`.
-///
-/// # Safety
-///
-/// Called by the VFS with a super block of the file system.
-pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
-    sb: *mut bindings::super_block,
-) -> *mut bindings::inode {
-    // SAFETY: Super block and cache are valid while the file system is mounted.
-    let slot = unsafe { bindings::fuse_rs_helper_alloc_inode_sb(sb, T::inode_cache().get()) };
-    let slot = slot.cast::<Slot<T>>();
-    if slot.is_null() {
-        return core::ptr::null_mut();
-    }
-    // SAFETY: The data is uninitialised memory of the right size that stays where it is.
-    let made = unsafe { pin_init::raw_try_init((&raw mut (*slot).data).cast(), T::new_inode()) };
-    if made.is_err() {
-        // SAFETY: The object came from this cache.
-        unsafe { bindings::kmem_cache_free(T::inode_cache().get(), slot.cast()) };
-        return core::ptr::null_mut();
-    }
-    // SAFETY: The object was constructed by `construct`.
-    unsafe { (&raw mut (*slot).inode).cast() }
-}
-
-/// `free_inode`.
-///
-/// # Safety
-///
-/// Called by the VFS, after an RCU grace period, with an inode that nobody uses any more.
-pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
-    let slot = Inode::<T>::slot_of(inode);
-    // SAFETY: The data was initialised in `alloc_inode` and nobody uses it any more.
-    unsafe {
-        (*slot).data.assume_init_drop();
-        bindings::kmem_cache_free(T::inode_cache().get(), slot.cast());
-    }
-}
-
 /// Compares an inode's key.
 ///
 /// # Safety
@@ -554,6 +443,21 @@ unsafe extern "C" fn set_key<T: FileSystem>(inode: *mut bindings::inode, key: *m
 }
 
 impl<T: FileSystem> SuperBlock<T> {
+    /// The inode with this key, if there is one.
+    ///
+    /// # Context
+    ///
+    /// May sleep, for an inode that is being made or evicted.
+    pub fn find_inode(&self, key: u64) -> Option<ARef<Inode<T>>> {
+        let mut key_slot = key;
+        let arg = (&raw mut key_slot).cast();
+        // SAFETY: The super block is live; the callback fits its argument, which outlives the
+        // call.
+        let inode = unsafe { bindings::ilookup5(self.as_ptr(), key, Some(test_key::<T>), arg) };
+        // SAFETY: The inode comes with a reference.
+        NonNull::new(inode).map(|inode| unsafe { Inode::<T>::from_raw_owned(inode) })
+    }
+
     /// The inode with this key; made if it does not exist.
     ///
     /// # Context

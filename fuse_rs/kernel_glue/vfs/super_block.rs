@@ -264,8 +264,8 @@ pub(crate) struct SuperTable<T>(PhantomData<T>);
 
 impl<T: SuperOperations> SuperTable<T> {
     const TABLE: bindings::super_operations = bindings::super_operations {
-        alloc_inode: Some(super::inode::alloc_inode::<T>),
-        free_inode: Some(super::inode::free_inode::<T>),
+        alloc_inode: Some(super::inode_cache::alloc_inode::<T>),
+        free_inode: Some(super::inode_cache::free_inode::<T>),
         evict_inode: Some(evict_inode::<T>),
         drop_inode: Some(bindings::inode_just_drop),
         statfs: Some(statfs::<T>),

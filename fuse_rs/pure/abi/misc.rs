@@ -133,11 +133,67 @@ pub struct SetxattrIn {
     pub flags: u32,
 }
 
+/// Body of the notification INVAL_INODE.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyInvalInodeOut {
+    /// The inode.
+    pub ino: u64,
+    /// First byte of cached data that is stale; negative for attributes only.
+    pub off: i64,
+    /// Bytes; zero or less for all that follow.
+    pub len: i64,
+}
+
+/// Head of the notification INVAL_ENTRY; the name follows, with a NUL.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyInvalEntryOut {
+    /// The directory.
+    pub parent: u64,
+    /// Bytes of the name.
+    pub namelen: u32,
+    /// `FUSE_EXPIRE_ONLY`.
+    pub flags: u32,
+}
+
+/// Head of the notification DELETE; the name follows, with a NUL.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyDeleteOut {
+    /// The directory.
+    pub parent: u64,
+    /// What the name stood for.
+    pub child: u64,
+    /// Bytes of the name.
+    pub namelen: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Head of the notification STORE; data follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyStoreOut {
+    /// The inode.
+    pub nodeid: u64,
+    /// Where the data belongs, in bytes.
+    pub offset: u64,
+    /// Bytes of data.
+    pub size: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
 wire_size!(
     ForgetIn = 8,
     BatchForgetIn = 8,
     ForgetOne = 16,
     InterruptIn = 8,
+    NotifyInvalInodeOut = 24,
+    NotifyInvalEntryOut = 16,
+    NotifyDeleteOut = 24,
+    NotifyStoreOut = 24,
     MknodIn = 16,
     MkdirIn = 8,
     RenameIn = 8,

@@ -77,7 +77,7 @@ features! {
     SECURITY_CTX: Not("not implemented yet");
     HAS_INODE_DAX: Not("DAX is not implemented yet");
     CREATE_SUPP_GROUP: Not("not implemented yet");
-    HAS_EXPIRE_ONLY: Not("notifications are not implemented yet");
+    HAS_EXPIRE_ONLY: Offered;
     DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
     PASSTHROUGH: Not("passthrough is not implemented yet");
     NO_EXPORT_SUPPORT: Not("file handles are not implemented yet");

@@ -13,11 +13,18 @@ use fuse_pure::abi::header::ServerErrno;
 use fuse_pure::abi::header::OUT_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
+use fuse_pure::op::notify;
+use fuse_pure::op::notify::Notice;
+use fuse_pure::op::notify::Refusal;
+use kernel_glue::mem::pages::PageData;
 use kernel_glue::uio::fault_in;
 use kernel_glue::uio::without_faults;
 
 /// How often memory may vanish between making sure that it is there and reading it.
 const MAX_TRIES: u32 = 64;
+
+/// Most data in a notification: as much as in the largest WRITE.
+const MAX_STORE: u32 = 16 << 20;
 
 impl ServerFile {
     /// Takes one reply.
@@ -35,8 +42,7 @@ impl ServerFile {
         }
         let unique = Unique::from_server(header.unique);
         if unique.is_notification() {
-            // None is known yet; servers cope with ENOSYS.
-            return Err(ENOSYS);
+            return notify(connection, header.error, from).map(|()| total);
         }
         let error = ServerErrno::parse(header.error).map_err(|_| EINVAL)?;
         let body = total.saturating_sub(OUT_HEADER);
@@ -104,6 +110,35 @@ impl ServerFile {
         }
         Ok(())
     }
+}
+
+/// Takes what the server tells without being asked.
+fn notify(connection: &Arc<Connection>, code: i32, from: &mut IovIterSource<'_>) -> Result {
+    let len = from.len();
+    let head_len = notify::head_len(code, len);
+    let mut head = KVec::from_elem(0u8, head_len, GFP_KERNEL)?;
+    if from.copy_from_iter(&mut head) != head_len {
+        return Err(EFAULT);
+    }
+    let notice = Notice::parse(code, len, &head).map_err(|refusal| match refusal {
+        Refusal::Unknown | Refusal::Malformed => EINVAL,
+        Refusal::NameTooLong => ENAMETOOLONG,
+    })?;
+    let data = match notice {
+        Notice::Store { len, .. } => {
+            // All of it first: nothing of ours may be locked while the server's memory is read.
+            if len > MAX_STORE {
+                return Err(EINVAL);
+            }
+            let data = PageData::copy_from(from, len as usize)?;
+            if data.len() != len as usize {
+                return Err(EFAULT);
+            }
+            Some(data)
+        }
+        _ => None,
+    };
+    connection.tell(notice, data.as_ref())
 }
 
 fn read_header(from: &mut IovIterSource<'_>) -> Result<OutHeader> {

@@ -142,6 +142,10 @@ fn layouts() -> Vec<Layout> {
         ForgetIn = fuse_forget_in { nlookup }
         BatchForgetIn = fuse_batch_forget_in { count, dummy }
         ForgetOne = fuse_forget_one { nodeid, nlookup }
+        NotifyInvalInodeOut = fuse_notify_inval_inode_out { ino, off, len }
+        NotifyInvalEntryOut = fuse_notify_inval_entry_out { parent, namelen, flags }
+        NotifyDeleteOut = fuse_notify_delete_out { parent, child, namelen, padding }
+        NotifyStoreOut = fuse_notify_store_out { nodeid, offset, size, padding }
         InterruptIn = fuse_interrupt_in { unique }
         MknodIn = fuse_mknod_in { mode, rdev, umask, padding }
         MkdirIn = fuse_mkdir_in { mode, umask }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the server tells without being asked, on its way to who is concerned.
+
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::op::notify::Notice;
+use kernel_glue::mem::pages::PageData;
+
+/// Whom notifications concern.
+pub(crate) trait Audience: Send + Sync {
+    /// Takes a notification, and the data that came with it. May wait for requests, but only
+    /// for such that end with the connection.
+    fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result;
+}
+
+/// An [`Audience`] that can be shared.
+pub(crate) struct Listener(KBox<dyn Audience>);
+
+impl Connection {
+    /// From now on `audience` is told.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn listen(&self, audience: KBox<dyn Audience>) -> Result {
+        let listener = Arc::new(Listener(audience), GFP_KERNEL)?;
+        let old = self.listener.lock().replace(listener);
+        drop(old);
+        Ok(())
+    }
+
+    /// Nobody is told any more. Who is being told is waited for by
+    /// [`Connection::end_and_wait`].
+    pub(crate) fn stop_listening(&self) {
+        let old = self.listener.lock().take();
+        drop(old);
+    }
+
+    /// Tells whom it concerns.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when nobody is there any more; those of [`Audience::notify`].
+    pub(crate) fn tell(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result {
+        let _work = self.work();
+        let listener = self.listener.lock().clone().ok_or(ENOENT)?;
+        listener.0.notify(notice, data)
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the server tells without being asked.
+
+use super::attributes;
+use super::Fuse;
+use super::Inode;
+use crate::connection::notify::Audience;
+use crate::page_cache;
+use crate::page_cache::stale;
+use crate::prelude::*;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::op::notify::Notice;
+use fuse_pure::op::notify::Range;
+use kernel::sync::aref::ARef;
+use kernel_glue::mem::pages::PageData;
+use kernel_glue::vfs::dentry::KnownChild;
+
+/// A mount that hears of its server.
+pub(crate) struct Ears {
+    /// Any inode of it.
+    pub(crate) root: ARef<Inode>,
+}
+
+impl Ears {
+    fn inode(&self, node: NodeId) -> Result<ARef<Inode>> {
+        let sb = self.root.super_block();
+        sb.find_inode(node.get()).ok_or(ENOENT)
+    }
+}
+
+impl Audience for Ears {
+    fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result {
+        match notice {
+            Notice::InvalidInode { node, data } => invalid_inode(&*self.inode(node)?, data),
+            Notice::InvalidEntry {
+                parent,
+                name,
+                expire_only,
+            } => {
+                let dir = self.inode(parent)?;
+                dir.with_cached_child(name.as_bytes(), |entry| {
+                    expired(&dir, &entry, expire_only);
+                    Ok(())
+                })
+            }
+            Notice::Deleted {
+                parent,
+                child,
+                name,
+            } => {
+                let dir = self.inode(parent)?;
+                dir.with_cached_child(name.as_bytes(), |entry| {
+                    expired(&dir, &entry, false);
+                    match entry.dentry().inode() {
+                        Some(_) => entry.remove(|inode| inode.data().key() == child.get()),
+                        None => Ok(()),
+                    }
+                })
+            }
+            Notice::Store { node, offset, .. } => {
+                let inode = self.inode(node)?;
+                if !inode.is_regular() {
+                    return Err(EINVAL);
+                }
+                page_cache::write::store(&inode, offset, data.ok_or(EINVAL)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
+    inode.data().state.lock().version = super::inode::connection(inode).next_attr_version();
+    attributes::invalidate(inode);
+    match data {
+        Some(range) => stale::drop_range(inode, range.start, range.end - range.start),
+        None => Ok(()),
+    }
+}
+
+fn expired(dir: &Inode, entry: &KnownChild<Fuse>, only: bool) {
+    attributes::invalidate(dir);
+    entry.dentry().set_deadline(0);
+    if !only {
+        entry.invalidate();
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a server tells without being asked.
+
+use crate::abi::cursor::Malformed;
+use crate::abi::cursor::Name;
+use crate::abi::cursor::Reader;
+use crate::abi::ids::NodeId;
+use crate::abi::misc::NotifyDeleteOut;
+use crate::abi::misc::NotifyInvalEntryOut;
+use crate::abi::misc::NotifyInvalInodeOut;
+use crate::abi::misc::NotifyStoreOut;
+use core::mem::size_of;
+
+/// Bytes of the longest notification without data: a head, a name and a NUL.
+const MAX_NOTICE: usize = size_of::<NotifyDeleteOut>() + MAX_NAME + 1;
+/// Longest name in a notification: that of the longest path, as with the C driver.
+const MAX_NAME: usize = 4095;
+/// The entry is to be looked up again, but may be the same.
+const EXPIRE_ONLY: u32 = 1;
+
+/// A range of cached data: first byte, and the byte behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First byte.
+    pub start: u64,
+    /// Behind the last byte; `u64::MAX` for everything.
+    pub end: u64,
+}
+
+/// A notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice<'a> {
+    /// Attributes, and perhaps data, of an inode are stale.
+    InvalidInode {
+        /// The inode.
+        node: NodeId,
+        /// Stale data.
+        data: Option<Range>,
+    },
+    /// A name of a directory is not to be believed.
+    InvalidEntry {
+        /// The directory.
+        parent: NodeId,
+        /// The name.
+        name: Name<'a>,
+        /// It is to be looked up again, but may be the same.
+        expire_only: bool,
+    },
+    /// A name is gone from a directory.
+    Deleted {
+        /// The directory.
+        parent: NodeId,
+        /// What the name stood for.
+        child: NodeId,
+        /// The name.
+        name: Name<'a>,
+    },
+    /// Data for the cache follows.
+    Store {
+        /// The inode.
+        node: NodeId,
+        /// Where it belongs, in bytes.
+        offset: u64,
+        /// Bytes of data.
+        len: u32,
+    },
+}
+
+/// Why a notification is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such notification.
+    Unknown,
+    /// Not one that a server may send.
+    Malformed,
+    /// A name is too long.
+    NameTooLong,
+}
+
+impl From<Malformed> for Refusal {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// How many bytes of a notification [`Notice::parse`] needs, of `len` in all. Of one that is too
+/// long it sees one byte too many.
+pub fn head_len(code: i32, len: usize) -> usize {
+    if code == STORE {
+        len.min(size_of::<NotifyStoreOut>())
+    } else {
+        len.min(MAX_NOTICE + 1)
+    }
+}
+
+const INVAL_INODE: i32 = 2;
+const INVAL_ENTRY: i32 = 3;
+const STORE: i32 = 4;
+const DELETE: i32 = 6;
+
+fn node(id: u64) -> Result<NodeId, Refusal> {
+    NodeId::from_server(id).ok_or(Refusal::Malformed)
+}
+
+/// The name that ends a notification, of `len` bytes and a NUL.
+fn name<'a>(reader: &mut Reader<'a>, len: u32) -> Result<Name<'a>, Refusal> {
+    if len as usize > MAX_NAME {
+        return Err(Refusal::NameTooLong);
+    }
+    let bytes = reader.bytes(len as usize)?;
+    reader.bytes(1)?;
+    reader.finish()?;
+    Name::new(bytes).ok_or(Refusal::Malformed)
+}
+
+impl<'a> Notice<'a> {
+    /// Reads the first [`head_len`] bytes of a notification of `len` bytes in all.
+    pub fn parse(code: i32, len: usize, head: &'a [u8]) -> Result<Self, Refusal> {
+        let mut reader = Reader::new(head);
+        match code {
+            INVAL_INODE => {
+                let out: NotifyInvalInodeOut = reader.take()?;
+                reader.finish()?;
+                let data = u64::try_from(out.off).ok().map(|start| Range {
+                    start,
+                    end: match u64::try_from(out.len) {
+                        Ok(len @ 1..) => start.saturating_add(len),
+                        _ => u64::MAX,
+                    },
+                });
+                Ok(Self::InvalidInode {
+                    node: node(out.ino)?,
+                    data,
+                })
+            }
+            INVAL_ENTRY => {
+                let out: NotifyInvalEntryOut = reader.take()?;
+                Ok(Self::InvalidEntry {
+                    parent: node(out.parent)?,
+                    name: name(&mut reader, out.namelen)?,
+                    expire_only: out.flags & EXPIRE_ONLY != 0,
+                })
+            }
+            DELETE => {
+                let out: NotifyDeleteOut = reader.take()?;
+                Ok(Self::Deleted {
+                    parent: node(out.parent)?,
+                    child: node(out.child)?,
+                    name: name(&mut reader, out.namelen)?,
+                })
+            }
+            STORE => {
+                let out: NotifyStoreOut = reader.take()?;
+                let rest = len.checked_sub(size_of::<NotifyStoreOut>());
+                let fits = out.offset.checked_add(u64::from(out.size));
+                if rest != Some(out.size as usize) || fits.is_none_or(|end| end > i64::MAX as u64) {
+                    return Err(Refusal::Malformed);
+                }
+                Ok(Self::Store {
+                    node: node(out.nodeid)?,
+                    offset: out.offset,
+                    len: out.size,
+                })
+            }
+            _ => Err(Refusal::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::vec::Vec;
+    use zerocopy::IntoBytes;
+
+    fn inval_inode(off: i64, len: i64) -> Option<Range> {
+        let out = NotifyInvalInodeOut { ino: 5, off, len };
+        match Notice::parse(INVAL_INODE, 24, out.as_bytes()) {
+            Ok(Notice::InvalidInode { data, .. }) => data,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(inval_inode(-1, 5), None);
+        let all = Some(Range {
+            start: 0,
+            end: u64::MAX,
+        });
+        assert_eq!(inval_inode(0, 0), all);
+        assert_eq!(inval_inode(0, -7), all);
+        assert_eq!(inval_inode(3, 4), Some(Range { start: 3, end: 7 }));
+        assert!(inval_inode(i64::MAX, i64::MAX).is_some());
+    }
+
+    fn entry(namelen: u32, name: &[u8]) -> Vec<u8> {
+        let out = NotifyInvalEntryOut {
+            parent: 1,
+            namelen,
+            flags: 0,
+        };
+        let mut bytes = out.as_bytes().to_vec();
+        bytes.extend_from_slice(name);
+        bytes
+    }
+
+    #[test]
+    fn names_are_what_their_length_says() {
+        let good = entry(4, b"name\0");
+        assert!(Notice::parse(INVAL_ENTRY, good.len(), &good).is_ok());
+        for bad in [
+            entry(4, b"name"),
+            entry(5, b"name\0"),
+            entry(3, b"name\0"),
+            entry(0, b"\0"),
+        ] {
+            assert_eq!(
+                Notice::parse(INVAL_ENTRY, bad.len(), &bad),
+                Err(Refusal::Malformed)
+            );
+        }
+        let long = entry(5000, b"");
+        assert_eq!(
+            Notice::parse(INVAL_ENTRY, long.len(), &long),
+            Err(Refusal::NameTooLong)
+        );
+    }
+
+    #[test]
+    fn data_is_as_long_as_it_says_and_fits_a_file() {
+        for (offset, size, len, good) in [
+            (0, 10, 34, true),
+            (0, 10, 35, false),
+            (0, 10, 24, false),
+            (u64::MAX, 10, 34, false),
+            (i64::MAX as u64, 10, 34, false),
+        ] {
+            let out = NotifyStoreOut {
+                nodeid: 9,
+                offset,
+                size,
+                padding: 0,
+            };
+            assert_eq!(Notice::parse(STORE, len, out.as_bytes()).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn others_are_unknown() {
+        for code in [0, 1, 5, 7, 100, -1] {
+            assert_eq!(Notice::parse(code, 0, &[]), Err(Refusal::Unknown));
+        }
+    }
+}

@@ -165,8 +165,8 @@ void rawfs_init(struct rawfs *fs, struct rawfs_req *req)
 static void do_readdir(struct rawfs *fs, struct rawfs_req *req, bool plus)
 {
 	struct fuse_read_in *in = (void *)req->body;
-	static _Thread_local char buf[131072];
-	size_t len = 0, max = in->size < sizeof(buf) ? in->size : sizeof(buf);
+	size_t len = 0, max = in->size;
+	char *buf = malloc(max);
 
 	for (uint64_t i = in->offset ? in->offset : 1; i < RAWFS_NODES; i++) {
 		const char *name = i == 1 ? "." : fs->node[i].name;
@@ -192,6 +192,7 @@ static void do_readdir(struct rawfs *fs, struct rawfs_req *req, bool plus)
 		len += need;
 	}
 	rawfs_reply(fs->fd, req->in.unique, 0, buf, len);
+	free(buf);
 }
 
 static void do_setattr(struct rawfs *fs, struct rawfs_req *req)

@@ -3,14 +3,29 @@
 //! What a mount and its server share: requests, and the way they take.
 //!
 //! A [`Connection`] is shared by the super block, its open files and the server's device files.
-//! It never refers to inodes: who wants an answer waits for it, or leaves a [`Completion`].
+//! It knows no inodes: who wants an answer waits for it, or leaves a [`Completion`], which may keep
+//! an inode until its request is over. Who wants to be told what the server tells by itself is its
+//! [`Audience`], until the mount is shut down.
 //!
 //! # Lock order
 //!
-//! `Connection::queue`, `Connection::in_flight`, `Connection::background` and `Request::state`
-//! are spinlocks; of the first three at most one is held at a time, and `Request::state` nests
-//! inside any of them. Nothing is dropped or woken that could sleep while one is held.
+//! From the outside in:
 //!
+//! 1. The VFS's locks: `s_umount`, the lock of a directory, that of a file (`i_rwsem`), then folio
+//!    locks. The server may be waited for under all of them. Folio locks are held by READs; by
+//!    tasks only while they read ahead and the server takes one READ at a time. They are waited
+//!    for killably.
+//! 2. The turn at a directory, [`Connection::wait_turn`]. The server is waited for under it.
+//! 3. `Control::entries`, a mutex. Memory may be allocated under it, and inodes evicted for that.
+//! 4. `Connection::queue`, `Connection::in_flight` and `Connection::background`, spinlocks of
+//!    which at most one is held at a time.
+//! 5. `Request::state`, a spinlock that nests inside any of these three.
+//!
+//! `InodeData::state` and `Connection::listener` are spinlocks that nest with none. Wait queues
+//! synchronise themselves; their conditions may take spinlocks, so nobody is woken while one is
+//! held, nor is anything dropped that could sleep. All spinlocks are taken in process context.
+//!
+//! [`Audience`]: notify::Audience
 //! [`Completion`]: request::Completion
 
 pub(crate) mod background;

@@ -376,8 +376,9 @@ impl Connection {
         self.fasync.signal_readable();
     }
 
-    /// The caller is about to take a request out of the queues, and to put it into another or to
-    /// end it while the returned value lives. It must not wait for anybody meanwhile.
+    /// The caller works on something the end of the connection must wait for: requests that it
+    /// has taken out of the queues, or inodes. While the returned value lives it waits for nobody
+    /// but for what ends with the connection.
     pub(crate) fn work(&self) -> Work<'_> {
         self.workers.fetch_add(1, Full);
         Work(self)

@@ -93,9 +93,13 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let version = connection.attr_version();
     let reply = connection.call_readdirplus(&op, envelope)?;
     drop(turn);
-    let mut room = true;
+    let (mut room, mut outcome) = (true, Ok(()));
     for entry in PlusEntries::new(reply.body()) {
-        let plus = entry.map_err(|_| bad_entry())?;
+        let Ok(plus) = entry else {
+            // Nothing behind it can be read.
+            outcome = outcome.and(Err(bad_entry()));
+            break;
+        };
         let entry = plus.entry;
         room = room && out.emit(entry.name, entry.ino, entry.kind, entry.next);
         // Those for which there is no room are taken note of all the same: the server has
@@ -103,7 +107,13 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         let Some(id) = plus.looked_up() else {
             continue;
         };
-        let lookup = connection.looked_up_entry(id)?;
+        let lookup = match connection.looked_up_entry(id) {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                outcome = Err(error);
+                continue;
+            }
+        };
         match Entry::from_wire(&plus.lookup) {
             // A failure means only that the name is looked up when somebody wants it.
             Ok(found) => drop(connect(file, out, entry.name, &found, lookup, version)),
@@ -112,7 +122,7 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
             }
         }
     }
-    Ok(())
+    outcome
 }
 
 /// Takes note of an entry; `lookup` becomes part of its inode's, or is given back.

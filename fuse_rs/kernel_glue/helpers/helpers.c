@@ -378,11 +378,6 @@ int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode)
 	return down_write_killable_nested(&inode->i_rwsem, I_MUTEX_PARENT);
 }
 
-void fuse_rs_helper_inode_lock(struct inode *inode)
-{
-	inode_lock(inode);
-}
-
 bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry)
 {
 	return d_mountpoint(dentry);

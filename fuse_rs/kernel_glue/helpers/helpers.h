@@ -53,7 +53,6 @@ void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64
 				    const struct timespec64 *mtime, const struct timespec64 *ctime);
 int fuse_rs_helper_inode_lock_killable(struct inode *inode);
 int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode);
-void fuse_rs_helper_inode_lock(struct inode *inode);
 void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);

@@ -215,7 +215,7 @@ impl<T: FileSystem> KnownChild<T> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` for another inode or none, `EBUSY` for a mount point, `ENOTEMPTY` for a directory
+    /// `EINTR` when the caller is killed; `ENOENT` for another inode or none, `EBUSY` for a mount point, `ENOTEMPTY` for a directory
     /// with entries that are in use.
     pub fn remove(&self, expected: impl FnOnce(&Inode<T>) -> bool) -> Result {
         let entry = self.0.as_ptr();
@@ -226,7 +226,7 @@ impl<T: FileSystem> KnownChild<T> {
         // SAFETY: We own a reference to the entry; with its directory locked it stays positive.
         // The inode is locked for its count and flags, and the entry is deleted afterwards.
         unsafe {
-            bindings::fuse_rs_helper_inode_lock(inode.as_ptr());
+            kernel::error::to_result(bindings::fuse_rs_helper_inode_lock_killable(inode.as_ptr()))?;
             let removed = if bindings::fuse_rs_helper_d_mountpoint(entry) {
                 Err(EBUSY)
             } else if inode.is_directory() && {

@@ -86,7 +86,7 @@ impl PlusEntry<'_> {
         if matches!(self.entry.name, b"." | b"..") {
             None
         } else {
-            NodeId::from_server(self.lookup.nodeid)
+            NodeId::from_server(self.lookup.nodeid).filter(|id| *id != NodeId::ROOT)
         }
     }
 }

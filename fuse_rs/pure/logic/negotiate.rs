@@ -68,7 +68,7 @@ features! {
     MAX_PAGES: Offered;
     CACHE_SYMLINKS: Not("symbolic links are not cached yet");
     NO_OPENDIR_SUPPORT: Offered;
-    EXPLICIT_INVAL_DATA: Not("notifications are not implemented yet");
+    EXPLICIT_INVAL_DATA: Not("data is invalidated automatically, too");
     MAP_ALIGNMENT: Not("DAX is not implemented yet");
     SUBMOUNTS: Not("only virtio-fs uses it");
     HANDLE_KILLPRIV_V2: Not("the kernel drops set-id bits");
@@ -81,7 +81,7 @@ features! {
     DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
     PASSTHROUGH: Not("passthrough is not implemented yet");
     NO_EXPORT_SUPPORT: Not("file handles are not implemented yet");
-    HAS_RESEND: Not("notifications are not implemented yet");
+    HAS_RESEND: Not("the notification RESEND is not implemented yet");
     ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
     OVER_IO_URING: Not("the io_uring transport is not implemented yet");
     REQUEST_TIMEOUT: Not("request timeouts are not implemented yet");

@@ -13,6 +13,7 @@ pub(crate) mod options;
 pub(crate) mod permission;
 pub(crate) mod readdir;
 pub(crate) mod super_block;
+pub(crate) mod xattr;
 
 use crate::control::Control;
 use crate::prelude::*;

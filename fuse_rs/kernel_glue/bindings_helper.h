@@ -11,9 +11,11 @@
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
 #include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/seq_file.h>
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/user_namespace.h>
 #include <linux/writeback.h>
+#include <linux/xattr.h>
 #include "helpers/helpers.h"

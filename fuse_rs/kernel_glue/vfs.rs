@@ -19,6 +19,7 @@ pub mod inode_ops;
 pub mod super_block;
 pub mod sysfs;
 pub mod value_tree;
+pub mod xattr;
 
 use kernel::prelude::*;
 

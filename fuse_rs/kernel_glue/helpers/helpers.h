@@ -15,6 +15,7 @@
 #include <linux/folio_batch.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
+#include <linux/posix_acl.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
 
@@ -42,6 +43,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_STATX_BASIC_STATS = STATX_BASIC_STATS,
 	FUSE_RS_IOCB_DIRECT	= IOCB_DIRECT,
 	FUSE_RS_IOCB_APPEND	= IOCB_APPEND,
+	FUSE_RS_ACL_DONT_CACHE	= (unsigned long)ACL_DONT_CACHE,
 };
 
 /* slab and inodes */

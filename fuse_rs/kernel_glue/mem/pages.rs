@@ -186,6 +186,28 @@ impl PageData {
         Ok(Self { pages, len: copied })
     }
 
+    /// A copy of `bytes`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn copy_of(bytes: &[u8]) -> Result<Self> {
+        let mut pages = KVec::with_capacity(bytes.len().div_ceil(PAGE_SIZE), GFP_KERNEL)?;
+        for chunk in bytes.chunks(PAGE_SIZE) {
+            let mut page = OwnedPage::new()?;
+            page.append(chunk);
+            pages.push(page, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            pages,
+            len: bytes.len(),
+        })
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.len

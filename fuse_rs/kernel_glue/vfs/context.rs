@@ -11,6 +11,7 @@ use super::super_block::drop_data;
 use super::super_block::FilledSuper;
 use super::super_block::NewSuper;
 use super::super_block::SuperOperations;
+use super::xattr::XattrOperations;
 use crate::bindings;
 use crate::dev::DeviceFile;
 use crate::dev::DeviceOperations;
@@ -137,7 +138,7 @@ impl MountLog<'_> {
 }
 
 /// How a file system is mounted.
-pub trait MountOperations: SuperOperations + DentryOperations {
+pub trait MountOperations: SuperOperations + DentryOperations + XattrOperations {
     /// The options it knows.
     const OPTIONS: &'static [OptionSpec];
     /// [`MountOperations::OPTIONS`] as a table for the kernel; from [`spec_table`].

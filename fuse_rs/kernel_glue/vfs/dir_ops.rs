@@ -7,6 +7,7 @@ use super::file::NewFile;
 use super::file_ops::OpenMode;
 use super::inode::Inode;
 use super::inode_ops::InodeOperations;
+use super::xattr;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
@@ -101,6 +102,10 @@ impl<T: DirOperations> DirTable<T> {
         getattr: Some(super::inode_ops::getattr::<T>),
         setattr: Some(super::inode_ops::setattr::<T>),
         permission: Some(super::inode_ops::permission::<T>),
+        listxattr: Some(xattr::listxattr::<T>),
+        get_inode_acl: Some(xattr::get_inode_acl),
+        get_acl: Some(xattr::get_acl::<T>),
+        set_acl: Some(xattr::set_acl::<T>),
         ..pin_init::zeroed()
     };
 

@@ -86,6 +86,9 @@ impl<T: FileSystem> NewInode<T> {
         // SAFETY: The inode is new, so nobody else looks at these fields.
         unsafe {
             (*inode).i_mode = mode;
+            // Access control lists are for whoever stores them: none is ever kept here.
+            (*inode).i_acl = bindings::FUSE_RS_ACL_DONT_CACHE as usize as *mut bindings::posix_acl;
+            (*inode).i_default_acl = (*inode).i_acl;
             (*inode).i_flags |= bindings::S_NOATIME | bindings::FUSE_RS_S_NOCMTIME as u32;
             match u32::from(mode) & bindings::S_IFMT {
                 bindings::S_IFREG => {

@@ -6,6 +6,8 @@ use super::attributes::NewAttributes;
 use super::dentry::Dentry;
 use super::file::OpenFileRef;
 use super::inode::Inode;
+use super::xattr;
+use super::xattr::XattrOperations;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
@@ -108,7 +110,7 @@ pub struct StatExtra {
 }
 
 /// Operations of every inode.
-pub trait InodeOperations: FileSystem {
+pub trait InodeOperations: XattrOperations {
     /// Makes the inode's attributes as fresh as the request wants. May sleep.
     ///
     /// `None` tells the caller nothing but the device the inode is on.
@@ -140,6 +142,10 @@ impl<T: InodeOperations> FileTable<T> {
         getattr: Some(getattr::<T>),
         setattr: Some(setattr::<T>),
         permission: Some(permission::<T>),
+        listxattr: Some(xattr::listxattr::<T>),
+        get_inode_acl: Some(xattr::get_inode_acl),
+        get_acl: Some(xattr::get_acl::<T>),
+        set_acl: Some(xattr::set_acl::<T>),
         ..pin_init::zeroed()
     };
 
@@ -156,6 +162,8 @@ impl<T: InodeOperations> SymlinkTable<T> {
         get_link: Some(get_link::<T>),
         getattr: Some(getattr::<T>),
         setattr: Some(setattr::<T>),
+        listxattr: Some(xattr::listxattr::<T>),
+        get_inode_acl: Some(xattr::get_inode_acl),
         ..pin_init::zeroed()
     };
 

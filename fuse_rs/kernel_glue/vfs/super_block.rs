@@ -5,6 +5,8 @@
 use super::attributes::FsStatistics;
 use super::dentry::Dentry;
 use super::inode::Inode;
+use super::xattr::HandlerTable;
+use super::xattr::XattrOperations;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
@@ -74,7 +76,7 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     /// Whether the mounter is not trusted by the initial user namespace.
-    fn is_from_user_namespace(&self) -> bool {
+    pub fn is_from_user_namespace(&self) -> bool {
         // SAFETY: A super block has a user namespace.
         unsafe { !bindings::fuse_rs_helper_is_init_user_ns((*self.as_ptr()).s_user_ns) }
     }
@@ -123,7 +125,7 @@ pub struct SuperSettings<'a> {
     pub suffix: &'static CStr,
 }
 
-impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewSuper<'a, T> {
+impl<'a, T: SuperOperations + XattrOperations + super::dentry::DentryOperations> NewSuper<'a, T> {
     /// Wraps a super block that is being filled.
     ///
     /// # Safety
@@ -150,6 +152,7 @@ impl<'a, T: FileSystem + SuperOperations + super::dentry::DentryOperations> NewS
             }
             (*sb).s_magic = settings.magic as usize;
             (*sb).s_op = SuperTable::<T>::get();
+            (*sb).s_xattr = HandlerTable::<T>::get();
             (*sb).s_maxbytes = bindings::FUSE_RS_MAX_LFS_FILESIZE as i64;
             (*sb).s_time_gran = 1;
             (*sb).s_iflags |=

@@ -54,11 +54,6 @@ name_op! {
     Rmdir
 }
 
-name_op! {
-    /// Removes an extended attribute.
-    Removexattr
-}
-
 /// Renames without further conditions.
 pub struct Rename<'a> {
     /// The new directory.

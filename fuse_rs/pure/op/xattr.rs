@@ -16,6 +16,9 @@ use crate::abi::misc::GetxattrOut;
 use crate::abi::misc::SetxattrIn;
 use core::mem::size_of;
 
+/// Longest value, and longest list of names, that the kernel's interface has.
+pub const MAX: u32 = 65536;
+
 fn sized_shape(size: u32) -> ReplyShape {
     if size == 0 {
         ReplyShape::Exact(size_of::<GetxattrOut>())
@@ -28,10 +31,23 @@ fn sized_shape(size: u32) -> ReplyShape {
 fn sized_reply(size: u32, body: &[u8]) -> Result<usize, Malformed> {
     if size == 0 {
         let out: GetxattrOut = Reader::new(body).take()?;
-        Ok(out.size as usize)
+        // What is larger cannot be asked for; who tries will hear so.
+        Ok(out.size.min(MAX) as usize)
     } else {
         Ok(body.len())
     }
+}
+
+/// A list is a sequence of names, not empty, each ended by a NUL.
+fn check_list(list: &[u8]) -> Result<(), Malformed> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let names = list.strip_suffix(&[0]).ok_or(Malformed)?;
+    if names.split(|byte| *byte == 0).any(|name| name.is_empty()) {
+        return Err(Malformed);
+    }
+    Ok(())
 }
 
 /// Reads one extended attribute; a size of zero asks how large it is.
@@ -93,21 +109,19 @@ impl Operation for Listxattr {
     }
 
     fn parse(&self, body: &[u8]) -> Result<usize, Malformed> {
-        let len = sized_reply(self.size, body)?;
-        // A list is a sequence of names, each ended by a NUL.
-        if self.size != 0 && body.last().is_some_and(|last| *last != 0) {
-            return Err(Malformed);
+        if self.size != 0 {
+            check_list(body)?;
         }
-        Ok(len)
+        sized_reply(self.size, body)
     }
 }
 
-/// Sets an extended attribute.
+/// Sets an extended attribute, the value of which travels beside the body.
 pub struct Setxattr<'a> {
     /// Full name of the attribute.
     pub name: Name<'a>,
-    /// The value.
-    pub value: &'a [u8],
+    /// Bytes of the value.
+    pub size: u32,
     /// `XATTR_CREATE`, `XATTR_REPLACE`.
     pub flags: u32,
 }
@@ -116,19 +130,79 @@ impl Operation for Setxattr<'_> {
     const OPCODE: Opcode = Opcode::Setxattr;
 
     fn body_len(&self) -> usize {
-        size_of::<SetxattrIn>()
-            .saturating_add(self.name.wire_len())
-            .saturating_add(self.value.len())
+        size_of::<SetxattrIn>().saturating_add(self.name.wire_len())
     }
 
     fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
         w.put(&SetxattrIn {
-            size: u32::try_from(self.value.len()).map_err(|_| Overflow)?,
+            size: self.size,
             flags: self.flags,
         })?;
-        w.name(self.name)?;
-        w.bytes(self.value)
+        w.name(self.name)
     }
 
     header_reply!();
+}
+
+/// Removes an extended attribute.
+pub struct Removexattr<'a> {
+    /// Full name of the attribute.
+    pub name: Name<'a>,
+}
+
+impl Operation for Removexattr<'_> {
+    const OPCODE: Opcode = Opcode::Removexattr;
+
+    fn body_len(&self) -> usize {
+        self.name.wire_len()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.name(self.name)
+    }
+
+    header_reply!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn a_list_is_of_names() {
+        let op = Listxattr { size: 100 };
+        assert_eq!(op.parse(b""), Ok(0));
+        assert_eq!(op.parse(b"user.a\0user.bc\0"), Ok(15));
+        for bad in [b"user.a".as_slice(), b"\0", b"a\0\0", b"\0a\0", b"a\0\0b\0"] {
+            assert!(op.parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let size = |size| GetxattrOut { size, padding: 0 }.as_bytes().to_vec();
+        let get = Getxattr {
+            name: Name::new(b"user.a").unwrap(),
+            size: 0,
+        };
+        assert_eq!(get.parse(&size(7)), Ok(7));
+        assert_eq!(get.parse(&size(u32::MAX)), Ok(65536));
+        assert_eq!(Listxattr { size: 0 }.parse(&size(65537)), Ok(65536));
+        assert_eq!(Getxattr { size: 3, ..get }.parse(b"abc"), Ok(3));
+        assert_eq!(Listxattr { size: 9 }.shape(), ReplyShape::UpTo(9));
+        assert_eq!(Listxattr { size: 0 }.shape(), ReplyShape::Exact(8));
+    }
+
+    #[test]
+    fn the_value_is_not_in_the_body() {
+        let op = Setxattr {
+            name: Name::new(b"user.a").unwrap(),
+            size: 65536,
+            flags: 2,
+        };
+        let mut body = vec![0; op.body_len()];
+        op.fill(&mut Writer::new(&mut body)).unwrap();
+        assert_eq!(body, b"\0\0\x01\0\x02\0\0\0user.a\0");
+    }
 }

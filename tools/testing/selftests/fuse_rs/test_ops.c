@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Operations beyond reading, writing and naming: what is asked of a server, and what if it has none. */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/xattr.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include "rawfs.h"
+
+/* What the server has been asked, in order. */
+static struct {
+	struct fuse_in_header in;
+	char body[512];
+	size_t len; /* of the whole body */
+} seen[512];
+static atomic_int nseen;
+/* What a case answers itself. */
+static bool (*special)(struct rawfs *fs, struct rawfs_req *req);
+
+static bool record(struct rawfs *fs, struct rawfs_req *req)
+{
+	int at = nseen;
+
+	if (at < 512) {
+		seen[at].in = req->in;
+		seen[at].len = req->len;
+		memcpy(seen[at].body, req->body, sizeof(seen[at].body));
+		nseen = at + 1;
+	}
+	return special && special(fs, req);
+}
+
+static struct rawfs *new_fs(void)
+{
+	struct rawfs *fs = calloc(1, sizeof(struct rawfs));
+
+	fs->hook = record;
+	return fs;
+}
+
+/* The latest request with this opcode; the case fails if there was none. */
+static int latest(uint32_t opcode)
+{
+	for (int i = nseen - 1; i >= 0; i--)
+		if (seen[i].in.opcode == opcode)
+			return i;
+	FAIL("no request %u", opcode);
+}
+
+static void *last(uint32_t opcode)
+{
+	return seen[latest(opcode)].body;
+}
+
+static bool reply(struct rawfs *fs, struct rawfs_req *req, int error, const void *body, size_t len)
+{
+	rawfs_reply(fs->fd, req->in.unique, error, body, len);
+	return true;
+}
+
+/* Runs `call` as nobody, and returns its errno, or zero. */
+#define AS_NOBODY(call)                                                                            \
+	({                                                                                         \
+		pid_t an_pid = fork();                                                             \
+		int an_status;                                                                     \
+		if (an_pid == 0) {                                                                 \
+			if (setgid(65534) || setuid(65534))                                        \
+				_exit(255);                                                        \
+			_exit((call) < 0 ? errno : 0);                                             \
+		}                                                                                  \
+		CHECK_EQ(waitpid(an_pid, &an_status, 0), an_pid);                                  \
+		CHECK(WIFEXITED(an_status));                                                       \
+		WEXITSTATUS(an_status);                                                            \
+	})
+
+/* A server with extended attributes, of all nodes together. */
+static struct {
+	char name[256];
+	char *value;
+	size_t size;
+} attrs[8];
+
+static int attr_of(const char *name)
+{
+	for (int i = 0; i < 8; i++)
+		if (attrs[i].value && !strcmp(attrs[i].name, name))
+			return i;
+	return -1;
+}
+
+static bool reply_sized(struct rawfs *fs, struct rawfs_req *req, uint32_t max, const void *data,
+			size_t size)
+{
+	struct fuse_getxattr_out out = { .size = size };
+
+	if (!max)
+		return reply(fs, req, 0, &out, sizeof(out));
+	return max < size ? reply(fs, req, ERANGE, NULL, 0) : reply(fs, req, 0, data, size);
+}
+
+static bool serve_xattrs(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_getxattr_in *get = (void *)req->body;
+	struct fuse_setxattr_in *set = (void *)req->body;
+	char list[4096], *name;
+	size_t len = 0;
+	int at;
+
+	switch (req->in.opcode) {
+	case FUSE_GETXATTR:
+		at = attr_of((char *)(get + 1));
+		if (at < 0)
+			return reply(fs, req, ENODATA, NULL, 0);
+		return reply_sized(fs, req, get->size, attrs[at].value, attrs[at].size);
+	case FUSE_LISTXATTR:
+		for (at = 0; at < 8; at++)
+			if (attrs[at].value)
+				len += sprintf(list + len, "%s", attrs[at].name) + 1;
+		return reply_sized(fs, req, get->size, list, len);
+	case FUSE_SETXATTR:
+		name = req->body + FUSE_COMPAT_SETXATTR_IN_SIZE;
+		at = attr_of(name);
+		if (set->flags == XATTR_CREATE && at >= 0)
+			return reply(fs, req, EEXIST, NULL, 0);
+		if (set->flags == XATTR_REPLACE && at < 0)
+			return reply(fs, req, ENODATA, NULL, 0);
+		if (req->len != FUSE_COMPAT_SETXATTR_IN_SIZE + strlen(name) + 1 + set->size)
+			return reply(fs, req, EPROTO, NULL, 0);
+		for (int i = 0; at < 0 && i < 8; i++)
+			if (!attrs[i].value)
+				at = i;
+		strcpy(attrs[at].name, name);
+		attrs[at].size = set->size;
+		attrs[at].value = malloc(set->size + 1);
+		memcpy(attrs[at].value, name + strlen(name) + 1, set->size);
+		return reply(fs, req, 0, NULL, 0);
+	case FUSE_REMOVEXATTR:
+		at = attr_of(req->body);
+		if (at >= 0)
+			attrs[at].value = NULL;
+		return reply(fs, req, at < 0 ? ENODATA : 0, NULL, 0);
+	}
+	return false;
+}
+
+static struct rawfs *xattr_fs(const char *options)
+{
+	struct rawfs *fs = new_fs();
+
+	special = serve_xattrs;
+	rawfs_start(fs, options);
+	return fs;
+}
+
+TEST(xattrs_of_all_namespaces_are_the_servers)
+{
+	static const char *const names[] = { "user.a", "security.a", "trusted.a", "system.a" };
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file");
+	char value[16], list[64];
+
+	for (int i = 0; i < 4; i++) {
+		struct fuse_setxattr_in *in;
+
+		CHECK_EQ(setxattr(file, names[i], "value", 5, 0), 0);
+		in = last(FUSE_SETXATTR);
+		CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 2);
+		CHECK_EQ(in->size, 5);
+		CHECK_EQ(in->flags, 0);
+		CHECK(!strcmp((char *)in + FUSE_COMPAT_SETXATTR_IN_SIZE, names[i]));
+		CHECK_EQ(getxattr(file, names[i], value, sizeof(value)), 5);
+		CHECK(!memcmp(value, "value", 5));
+	}
+	CHECK_EQ(listxattr(file, list, sizeof(list)), 37);
+	CHECK(!memcmp(list, "user.a\0security.a\0trusted.a\0system.a", 37));
+	for (int i = 0; i < 4; i++) {
+		CHECK_EQ(removexattr(file, names[i]), 0);
+		CHECK(!strcmp(last(FUSE_REMOVEXATTR), names[i]));
+		CHECK_ERR(getxattr(file, names[i], value, sizeof(value)), ENODATA);
+	}
+	CHECK_EQ(listxattr(file, list, sizeof(list)), 0);
+	rawfs_stop(fs);
+}
+
+TEST(xattrs_of_directories_and_links)
+{
+	struct rawfs *fs = xattr_fs("");
+	char value[8];
+
+	CHECK_EQ(setxattr(rawfs_path(fs, "dir"), "user.d", "1", 1, 0), 0);
+	CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 3);
+	CHECK_EQ(lsetxattr(rawfs_path(fs, "link"), "trusted.l", "22", 2, 0), 0);
+	CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 4);
+	CHECK_EQ(lgetxattr(rawfs_path(fs, "link"), "trusted.l", value, 8), 2);
+	CHECK(llistxattr(rawfs_path(fs, "link"), NULL, 0) > 0);
+	/* A link has no attributes of its users. */
+	CHECK_ERR(lsetxattr(rawfs_path(fs, "link"), "user.l", "1", 1, 0), EPERM);
+	CHECK_EQ(fs->count[FUSE_SETXATTR], 2);
+	rawfs_stop(fs);
+}
+
+TEST(an_empty_xattr_is_set_and_not_removed)
+{
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file");
+	char value[8];
+
+	CHECK_EQ(setxattr(file, "user.a", "x", 1, 0), 0);
+	CHECK_EQ(setxattr(file, "user.a", NULL, 0, 0), 0);
+	CHECK_EQ(((struct fuse_setxattr_in *)last(FUSE_SETXATTR))->size, 0);
+	CHECK_EQ(seen[latest(FUSE_SETXATTR)].len, FUSE_COMPAT_SETXATTR_IN_SIZE + 7);
+	CHECK_EQ(fs->count[FUSE_REMOVEXATTR], 0);
+	CHECK_EQ(getxattr(file, "user.a", value, sizeof(value)), 0);
+	CHECK_EQ(getxattr(file, "user.a", NULL, 0), 0);
+	rawfs_stop(fs);
+}
+
+TEST(xattr_flags_reach_the_server)
+{
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file");
+
+	CHECK_ERR(setxattr(file, "user.a", "x", 1, XATTR_REPLACE), ENODATA);
+	CHECK_EQ(setxattr(file, "user.a", "x", 1, XATTR_CREATE), 0);
+	CHECK_EQ(((struct fuse_setxattr_in *)last(FUSE_SETXATTR))->flags, XATTR_CREATE);
+	CHECK_ERR(setxattr(file, "user.a", "x", 1, XATTR_CREATE), EEXIST);
+	CHECK_EQ(setxattr(file, "user.a", "y", 1, XATTR_REPLACE), 0);
+	rawfs_stop(fs);
+}
+
+TEST(xattrs_have_up_to_64k)
+{
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file");
+	static char value[70000], got[70000];
+
+	for (int i = 0; i < 65536; i++)
+		value[i] = i * 7 + i / 4096;
+	CHECK_ERR(setxattr(file, "user.a", value, 65537, 0), E2BIG);
+	CHECK_EQ(fs->count[FUSE_SETXATTR], 0);
+	CHECK_EQ(setxattr(file, "user.a", value, 65536, 0), 0);
+	CHECK_EQ(getxattr(file, "user.a", NULL, 0), 65536);
+	CHECK_EQ(getxattr(file, "user.a", got, sizeof(got)), 65536);
+	CHECK_EQ(((struct fuse_getxattr_in *)last(FUSE_GETXATTR))->size, 65536);
+	CHECK(!memcmp(value, got, 65536));
+	CHECK_EQ(setxattr(file, "user.a", value, 4097, 0), 0);
+	CHECK_EQ(getxattr(file, "user.a", got, sizeof(got)), 4097);
+	CHECK(!memcmp(value, got, 4097));
+	rawfs_stop(fs);
+}
+
+TEST(xattr_sizes_are_asked_for)
+{
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file");
+	char value[16], list[16];
+
+	CHECK_EQ(setxattr(file, "user.a", "value", 5, 0), 0);
+	CHECK_EQ(getxattr(file, "user.a", NULL, 0), 5);
+	CHECK_EQ(((struct fuse_getxattr_in *)last(FUSE_GETXATTR))->size, 0);
+	CHECK_EQ(getxattr(file, "user.a", value, 5), 5);
+	CHECK_EQ(((struct fuse_getxattr_in *)last(FUSE_GETXATTR))->size, 5);
+	CHECK_ERR(getxattr(file, "user.a", value, 4), ERANGE);
+	CHECK_EQ(listxattr(file, NULL, 0), 7);
+	CHECK_EQ(((struct fuse_getxattr_in *)last(FUSE_LISTXATTR))->size, 0);
+	CHECK_EQ(listxattr(file, list, 7), 7);
+	CHECK_ERR(listxattr(file, list, 6), ERANGE);
+	rawfs_stop(fs);
+}
+
+/* The answer to every GETXATTR and LISTXATTR. */
+static const void *answer;
+static size_t answer_len;
+
+static bool answer_xattrs(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_GETXATTR && req->in.opcode != FUSE_LISTXATTR)
+		return false;
+	return reply(fs, req, 0, answer, answer_len);
+}
+
+TEST(xattr_sizes_have_bounds)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_getxattr_out out = { .size = UINT32_MAX };
+	const char *file = rawfs_path(fs, "file");
+	char value[4];
+
+	special = answer_xattrs;
+	answer = &out;
+	answer_len = sizeof(out);
+	rawfs_start(fs, "");
+	file = rawfs_path(fs, "file");
+	CHECK_EQ(getxattr(file, "user.a", NULL, 0), 65536);
+	CHECK_EQ(listxattr(file, NULL, 0), 65536);
+	/* Longer than what was asked for. */
+	CHECK_ERR(getxattr(file, "user.a", value, sizeof(value)), EIO);
+	/* Not what was asked for. */
+	answer_len = 4;
+	CHECK_ERR(getxattr(file, "user.a", NULL, 0), EIO);
+	CHECK_ERR(listxattr(file, NULL, 0), EIO);
+	rawfs_stop(fs);
+}
+
+TEST(xattr_lists_are_checked)
+{
+	static const struct {
+		const char *list;
+		size_t len;
+		int result;
+	} rows[] = {
+		{ "", 0, 0 },
+		{ "user.a\0user.b", 14, 14 },
+		{ "user.a\0user.b", 13, -1 },
+		{ "user.a", 6, -1 },
+		{ "", 1, -1 },
+		{ "user.a\0\0", 8, -1 },
+		{ "\0user.a", 8, -1 },
+		{ "user.a\0\0user.b", 15, -1 },
+	};
+	struct rawfs *fs = new_fs();
+	char list[64];
+
+	special = answer_xattrs;
+	rawfs_start(fs, "");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		answer = rows[i].list;
+		answer_len = rows[i].len;
+		errno = 0;
+		CHECK_EQ(listxattr(rawfs_path(fs, "file"), list, sizeof(list)), rows[i].result);
+		CHECK_EQ(errno, rows[i].result < 0 ? EIO : 0);
+	}
+	rawfs_stop(fs);
+}
+
+TEST(a_server_without_xattrs_is_asked_once)
+{
+	struct rawfs *fs = new_fs();
+	const char *file;
+	char value[16];
+
+	rawfs_start(fs, "");
+	file = rawfs_path(fs, "file");
+	for (int i = 0; i < 3; i++) {
+		CHECK_ERR(getxattr(file, "user.a", value, sizeof(value)), EOPNOTSUPP);
+		CHECK_ERR(listxattr(file, value, sizeof(value)), EOPNOTSUPP);
+		CHECK_ERR(setxattr(file, "user.a", "x", 1, 0), EOPNOTSUPP);
+		CHECK_ERR(removexattr(file, "user.a"), EOPNOTSUPP);
+		/* There is no list, then. */
+		CHECK_ERR(getxattr(file, "system.posix_acl_access", value, 16), ENODATA);
+	}
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 1);
+	CHECK_EQ(fs->count[FUSE_LISTXATTR], 1);
+	CHECK_EQ(fs->count[FUSE_SETXATTR], 1);
+	CHECK_EQ(fs->count[FUSE_REMOVEXATTR], 1);
+	rawfs_stop(fs);
+}
+
+TEST(a_change_of_xattrs_changes_attributes)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	const char *file;
+
+	special = serve_xattrs;
+	fs->entry_valid = fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	file = rawfs_path(fs, "file");
+	CHECK_EQ(stat(file, &st), 0);
+	CHECK_EQ(stat(file, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 0);
+	CHECK_EQ(setxattr(file, "user.a", "x", 1, 0), 0);
+	CHECK_EQ(stat(file, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
+	CHECK_EQ(removexattr(file, "user.a"), 0);
+	CHECK_EQ(stat(file, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 2);
+	CHECK_ERR(removexattr(file, "user.a"), ENODATA);
+	CHECK_EQ(stat(file, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 2);
+	rawfs_stop(fs);
+}
+
+TEST(others_list_no_xattrs)
+{
+	struct rawfs *fs = xattr_fs("");
+
+	CHECK_EQ(AS_NOBODY(listxattr(fs->mnt, NULL, 0)), EACCES);
+	CHECK_EQ(AS_NOBODY(getxattr(fs->mnt, "user.a", NULL, 0)), EACCES);
+	CHECK_EQ(fs->count[FUSE_LISTXATTR], 0);
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 0);
+	rawfs_stop(fs);
+}
+
+/* A write drops a file's capabilities. */
+TEST(a_write_drops_capabilities)
+{
+	struct rawfs *fs = xattr_fs("");
+	int fd = open(rawfs_path(fs, "file"), O_RDWR);
+
+	CHECK(fd >= 0);
+	strcpy(attrs[0].name, "security.capability");
+	attrs[0].value = "\2\0\0\2";
+	attrs[0].size = 20;
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	CHECK(!strcmp(last(FUSE_REMOVEXATTR), "security.capability"));
+	CHECK(!attrs[0].value);
+	CHECK_EQ(pwrite(fd, "x", 1, 0), 1);
+	CHECK_EQ(fs->count[FUSE_REMOVEXATTR], 1);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+
+/* A list that denies its owner everything, with one user named. */
+static const struct {
+	struct posix_acl_xattr_header header;
+	struct posix_acl_xattr_entry entry[5];
+} acl = {
+	{ POSIX_ACL_XATTR_VERSION },
+	{
+		{ ACL_USER_OBJ, 0, -1 },
+		{ ACL_USER, ACL_READ, 0 },
+		{ ACL_GROUP_OBJ, 0, -1 },
+		{ ACL_MASK, ACL_READ, -1 },
+		{ ACL_OTHER, 0, -1 },
+	},
+};
+
+TEST(acls_are_attributes)
+{
+	struct rawfs *fs = xattr_fs("");
+	const char *file = rawfs_path(fs, "file"), *dir = rawfs_path(fs, "dir");
+	char value[64];
+
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), ENODATA);
+	CHECK_EQ(setxattr(file, ACL_ACCESS, &acl, sizeof(acl), 0), 0);
+	CHECK(!strcmp((char *)last(FUSE_SETXATTR) + FUSE_COMPAT_SETXATTR_IN_SIZE, ACL_ACCESS));
+	CHECK_EQ(((struct fuse_setxattr_in *)last(FUSE_SETXATTR))->size, sizeof(acl));
+	CHECK_EQ(getxattr(file, ACL_ACCESS, value, sizeof(value)), sizeof(acl));
+	CHECK(!memcmp(value, &acl, sizeof(acl)));
+	/* They are not kept: each use asks. */
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 2);
+	CHECK_EQ(getxattr(file, ACL_ACCESS, value, sizeof(value)), sizeof(acl));
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 3);
+	CHECK_EQ(setxattr(dir, ACL_DEFAULT, &acl, sizeof(acl), 0), 0);
+	CHECK_ERR(setxattr(file, ACL_DEFAULT, &acl, sizeof(acl), 0), EACCES);
+	CHECK_ERR(setxattr(file, ACL_ACCESS, "rubbish", 7, 0), EOPNOTSUPP);
+	CHECK_ERR(setxattr(file, ACL_ACCESS, &acl, sizeof(acl) - 1, 0), EINVAL);
+	CHECK_EQ(fs->count[FUSE_SETXATTR], 2);
+	CHECK_EQ(removexattr(file, ACL_ACCESS), 0);
+	CHECK(!strcmp(last(FUSE_REMOVEXATTR), ACL_ACCESS));
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), ENODATA);
+	rawfs_stop(fs);
+}
+
+TEST(acls_of_servers_are_checked)
+{
+	struct rawfs *fs = new_fs();
+	static char large[8192];
+	char value[64];
+	const char *file;
+
+	rawfs_start(fs, "");
+	file = rawfs_path(fs, "file");
+	special = answer_xattrs;
+	answer = "rubbish";
+	answer_len = 7;
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), EOPNOTSUPP);
+	answer = &acl;
+	answer_len = sizeof(acl) - 1;
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), EINVAL);
+	answer_len = 0;
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), ENODATA);
+	special = serve_xattrs;
+	strcpy(attrs[0].name, ACL_ACCESS);
+	attrs[0].value = large;
+	attrs[0].size = sizeof(large);
+	CHECK_ERR(getxattr(file, ACL_ACCESS, value, sizeof(value)), E2BIG);
+	rawfs_stop(fs);
+}
+
+TEST(the_kernel_does_not_judge_by_acls)
+{
+	struct rawfs *fs = xattr_fs(",allow_other,default_permissions");
+	const char *file = rawfs_path(fs, "file");
+
+	fs->node[2].mode = S_IFREG | 0640;
+	CHECK_EQ(setxattr(file, ACL_ACCESS, &acl, sizeof(acl), 0), 0);
+	CHECK_EQ(AS_NOBODY(access(file, R_OK)), EACCES);
+	fs->node[2].mode = S_IFREG | 0644;
+	CHECK_EQ(AS_NOBODY(open(file, O_RDONLY)), 0);
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 0);
+	rawfs_stop(fs);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+TEST(no_acls_in_a_user_namespace)
+{
+	struct rawfs *fs;
+	char value[64];
+
+	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
+	write_file("/proc/self/setgroups", "deny");
+	write_file("/proc/self/uid_map", "0 0 1");
+	write_file("/proc/self/gid_map", "0 0 1");
+	fs = xattr_fs("");
+	CHECK_ERR(getxattr(rawfs_path(fs, "file"), ACL_ACCESS, value, sizeof(value)), EOPNOTSUPP);
+	CHECK_ERR(setxattr(rawfs_path(fs, "file"), ACL_ACCESS, &acl, sizeof(acl), 0), EOPNOTSUPP);
+	CHECK_EQ(setxattr(rawfs_path(fs, "file"), "user.a", "x", 1, 0), 0);
+	CHECK_EQ(fs->count[FUSE_GETXATTR], 0);
+	CHECK_EQ(fs->count[FUSE_SETXATTR], 1);
+	rawfs_stop(fs);
+}

@@ -11,6 +11,7 @@ pub(crate) mod mount;
 pub(crate) mod notify;
 pub(crate) mod options;
 pub(crate) mod permission;
+pub(crate) mod range;
 pub(crate) mod readdir;
 pub(crate) mod super_block;
 pub(crate) mod xattr;

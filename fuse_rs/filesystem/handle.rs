@@ -31,6 +31,7 @@ use kernel_glue::vfs::file::DirEmitter;
 use kernel_glue::vfs::file::Io;
 use kernel_glue::vfs::file_ops::FileOperations;
 use kernel_glue::vfs::file_ops::OpenMode;
+use kernel_glue::vfs::file_ops::SeekFor;
 
 /// An open file or directory. Dropping it tells the server.
 pub(crate) struct Handle {
@@ -225,6 +226,10 @@ impl FileOperations for Fuse {
 
     fn before_seek_end(inode: &Inode) -> Result {
         attributes::refresh(inode)
+    }
+
+    fn seek_for(file: &OpenFile<'_>, offset: u64, what: SeekFor) -> Result<u64> {
+        super::range::seek_for(file, offset, what)
     }
 
     fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {

@@ -14,6 +14,7 @@ pub mod name;
 pub mod notify;
 pub mod open;
 pub mod operation;
+pub mod range;
 pub mod rw;
 pub mod xattr;
 

@@ -44,6 +44,15 @@ impl OpenMode {
     }
 }
 
+/// What a seek looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekFor {
+    /// Data.
+    Data,
+    /// A hole; the end of the file counts as one.
+    Hole,
+}
+
 /// Operations of open files and directories. All may sleep.
 pub trait FileOperations: FileSystem {
     /// Opens a file or directory.
@@ -72,6 +81,10 @@ pub trait FileOperations: FileSystem {
 
     /// Makes the size fresh before a seek relative to the end.
     fn before_seek_end(inode: &Inode<Self>) -> Result;
+
+    /// Looks for data or a hole from `offset` on. `EOPNOTSUPP` takes all of the file for data, after
+    /// [`FileOperations::before_seek_end`].
+    fn seek_for(file: &OpenFileRef<'_, Self>, offset: u64, what: SeekFor) -> Result<u64>;
 
     /// Lists a directory from the emitter's position.
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
@@ -278,15 +291,47 @@ unsafe extern "C" fn llseek<T: FileOperations>(
     whence: i32,
 ) -> i64 {
     // SAFETY: By the safety requirements.
-    unsafe {
-        if whence as u32 != bindings::SEEK_SET && whence as u32 != bindings::SEEK_CUR {
-            let open_file = OpenFileRef::<T>::from_raw(file);
-            if let Err(error) = T::before_seek_end(open_file.inode()) {
-                return error.to_errno().into();
+    match unsafe { seek::<T>(file, offset, whence) } {
+        Ok(position) => position,
+        Err(error) => error.to_errno().into(),
+    }
+}
+
+/// # Safety
+///
+/// As for [`llseek`].
+unsafe fn seek<T: FileOperations>(
+    file: *mut bindings::file,
+    offset: i64,
+    whence: i32,
+) -> Result<i64> {
+    // SAFETY: By the safety requirements.
+    let open_file = unsafe { OpenFileRef::<T>::from_raw(file) };
+    let inode = open_file.inode();
+    let what = match whence as u32 {
+        bindings::SEEK_DATA => Some(SeekFor::Data),
+        bindings::SEEK_HOLE => Some(SeekFor::Hole),
+        _ => None,
+    };
+    if let Some(what) = what {
+        // A position that is negative is not in the file.
+        let start = u64::try_from(offset).map_err(|_| ENXIO)?;
+        match T::seek_for(&open_file, start, what) {
+            Err(EOPNOTSUPP) => {}
+            found => {
+                let found = i64::try_from(found?).map_err(|_| EOVERFLOW)?;
+                // SAFETY: By the safety requirements; an inode has a super block.
+                return Ok(unsafe {
+                    bindings::vfs_setpos(file, found, (*(*inode.as_ptr()).i_sb).s_maxbytes)
+                });
             }
         }
-        bindings::generic_file_llseek(file, offset, whence)
     }
+    if whence as u32 != bindings::SEEK_SET && whence as u32 != bindings::SEEK_CUR {
+        T::before_seek_end(inode)?;
+    }
+    // SAFETY: By the safety requirements.
+    Ok(unsafe { bindings::generic_file_llseek(file, offset, whence) })
 }
 
 /// # Safety

@@ -131,6 +131,28 @@ pub struct WriteOut {
     pub padding: u32,
 }
 
+/// Body of LSEEK.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LseekIn {
+    /// The open file.
+    pub fh: u64,
+    /// Where to start.
+    pub offset: u64,
+    /// `SEEK_DATA` or `SEEK_HOLE`.
+    pub whence: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Reply to LSEEK.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LseekOut {
+    /// What was found.
+    pub offset: u64,
+}
+
 wire_size!(
     OpenIn = 8,
     CreateIn = 16,
@@ -141,4 +163,6 @@ wire_size!(
     ReadIn = 40,
     WriteIn = 40,
     WriteOut = 8,
+    LseekIn = 24,
+    LseekOut = 8,
 );

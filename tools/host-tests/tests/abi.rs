@@ -139,6 +139,8 @@ fn layouts() -> Vec<Layout> {
         ReadIn = fuse_read_in { fh, offset, size, read_flags, lock_owner, flags, padding }
         WriteIn = fuse_write_in { fh, offset, size, write_flags, lock_owner, flags, padding }
         WriteOut = fuse_write_out { size, padding }
+        LseekIn = fuse_lseek_in { fh, offset, whence, padding }
+        LseekOut = fuse_lseek_out { offset }
         ForgetIn = fuse_forget_in { nlookup }
         BatchForgetIn = fuse_batch_forget_in { count, dummy }
         ForgetOne = fuse_forget_one { nodeid, nlookup }

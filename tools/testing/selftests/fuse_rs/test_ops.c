@@ -522,3 +522,94 @@ TEST(no_acls_in_a_user_namespace)
 	CHECK_EQ(fs->count[FUSE_SETXATTR], 1);
 	rawfs_stop(fs);
 }
+
+/* A file with data from 8192 to 12288. */
+static bool serve_lseek(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_lseek_in *in = (void *)req->body;
+	struct fuse_lseek_out out = {};
+
+	if (req->in.opcode != FUSE_LSEEK)
+		return false;
+	if (in->offset >= 20000)
+		return reply(fs, req, ENXIO, NULL, 0);
+	if (in->whence == SEEK_DATA)
+		out.offset = in->offset < 8192 ? 8192 : in->offset;
+	else
+		out.offset = in->offset < 8192 ? in->offset : 12288;
+	return reply(fs, req, 0, &out, sizeof(out));
+}
+
+TEST(data_and_holes_are_the_servers)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_lseek_in *in;
+	int fd;
+
+	special = serve_lseek;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(lseek(fd, 5, SEEK_DATA), 8192);
+	in = last(FUSE_LSEEK);
+	CHECK_EQ(in->fh, 2);
+	CHECK_EQ(in->offset, 5);
+	CHECK_EQ(in->whence, SEEK_DATA);
+	CHECK_EQ(seen[latest(FUSE_LSEEK)].in.nodeid, 2);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 8192);
+	CHECK_EQ(lseek(fd, 8200, SEEK_HOLE), 12288);
+	CHECK_EQ(((struct fuse_lseek_in *)last(FUSE_LSEEK))->whence, SEEK_HOLE);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 12288);
+	CHECK_ERR(lseek(fd, 20000, SEEK_DATA), ENXIO);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 12288);
+	/* Nothing but these two is asked for. */
+	CHECK_EQ(lseek(fd, 3, SEEK_SET), 3);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 12);
+	CHECK_EQ(fs->count[FUSE_LSEEK], 3);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(without_lseek_all_of_a_file_is_data)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(lseek(fd, 5, SEEK_DATA), 5);
+	CHECK_EQ(lseek(fd, 5, SEEK_HOLE), 12);
+	CHECK_ERR(lseek(fd, 12, SEEK_DATA), ENXIO);
+	/* The size is the present one. */
+	fs->node[2].size = 100;
+	CHECK_EQ(lseek(fd, 12, SEEK_HOLE), 100);
+	CHECK_EQ(fs->count[FUSE_LSEEK], 1);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+static bool lseek_to_nowhere(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_lseek_out out = { .offset = 1ULL << 63 };
+
+	return req->in.opcode == FUSE_LSEEK && reply(fs, req, 0, &out, sizeof(out));
+}
+
+TEST(a_position_is_not_negative)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	special = lseek_to_nowhere;
+	rawfs_start(fs, "");
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(lseek(fd, 5, SEEK_SET), 5);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), -1);
+	/* The C driver calls it an error of the caller's. */
+	CHECK_EQ(errno, ktap_is_rs() ? EIO : EINVAL);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 5);
+	close(fd);
+	rawfs_stop(fs);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests about ranges of files without their data: LSEEK.
+
+use super::operation::struct_reply;
+use super::operation::Operation;
+use crate::abi::cursor::Malformed;
+use crate::abi::cursor::Overflow;
+use crate::abi::cursor::Writer;
+use crate::abi::ids::FileHandle;
+use crate::abi::ids::Opcode;
+use crate::abi::open::LseekIn;
+use crate::abi::open::LseekOut;
+use core::mem::size_of;
+
+/// What is looked for in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// `SEEK_DATA`.
+    Data,
+    /// `SEEK_HOLE`.
+    Hole,
+}
+
+impl Extent {
+    /// The number of lseek(2), as on the wire.
+    pub const fn whence(self) -> u32 {
+        match self {
+            Self::Data => 3,
+            Self::Hole => 4,
+        }
+    }
+}
+
+/// Looks for data or a hole.
+#[derive(Clone, Copy, Debug)]
+pub struct Lseek {
+    /// The file.
+    pub fh: FileHandle,
+    /// Where to start, in bytes.
+    pub offset: u64,
+    /// What to look for.
+    pub extent: Extent,
+}
+
+impl Operation for Lseek {
+    const OPCODE: Opcode = Opcode::Lseek;
+
+    fn body_len(&self) -> usize {
+        size_of::<LseekIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.put(&LseekIn {
+            fh: self.fh.0,
+            offset: self.offset,
+            whence: self.extent.whence(),
+            padding: 0,
+        })
+    }
+
+    struct_reply!(LseekOut => u64, |out, _this| position(out.offset));
+}
+
+/// A position in a file is not negative.
+fn position(offset: u64) -> Result<u64, Malformed> {
+    if offset > i64::MAX as u64 {
+        Err(Malformed)
+    } else {
+        Ok(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn positions_are_not_negative() {
+        let op = Lseek {
+            fh: FileHandle(1),
+            offset: 7,
+            extent: Extent::Hole,
+        };
+        let reply = |offset| op.parse(LseekOut { offset }.as_bytes());
+        assert_eq!(reply(0), Ok(0));
+        assert_eq!(reply(i64::MAX as u64), Ok(i64::MAX as u64));
+        assert!(reply(1 << 63).is_err());
+        assert!(reply(u64::MAX).is_err());
+    }
+}

@@ -14,6 +14,7 @@ use crate::connection::opened::ServerOpen;
 use crate::connection::Connection;
 use crate::page_cache;
 use crate::prelude::*;
+use core::ops::Range;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::ids::Opcode;
@@ -230,6 +231,10 @@ impl FileOperations for Fuse {
 
     fn seek_for(file: &OpenFile<'_>, offset: u64, what: SeekFor) -> Result<u64> {
         super::range::seek_for(file, offset, what)
+    }
+
+    fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Result {
+        super::range::allocate(file, mode, range)
     }
 
     fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {

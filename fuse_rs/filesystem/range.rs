@@ -2,11 +2,17 @@
 
 //! Operations on ranges of files that move no data through the kernel.
 
+use super::attributes;
 use super::inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
+use crate::page_cache::stale;
 use crate::prelude::*;
+use core::ops::Range;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::op::range::Allocation;
 use fuse_pure::op::range::Extent;
+use fuse_pure::op::range::Fallocate;
 use fuse_pure::op::range::Lseek;
 use kernel_glue::vfs::file_ops::SeekFor;
 
@@ -17,6 +23,49 @@ fn unsupported(error: Error) -> Error {
     } else {
         error
     }
+}
+
+/// Reserves or releases space.
+pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Result {
+    let what = Allocation::from_mode(mode).ok_or(EOPNOTSUPP)?;
+    let inode = file.inode();
+    let connection = inode::connection(inode);
+    if connection.lacks(Opcode::Fallocate) {
+        return Err(EOPNOTSUPP);
+    }
+    let handle = file.handle().ok_or(EIO)?;
+    let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
+    let length = range.end.saturating_sub(range.start);
+    let op = Fallocate {
+        fh: handle.fh(),
+        offset: range.start,
+        length,
+        mode,
+    };
+    let _lock = inode.lock()?;
+    let old_size = inode.size();
+    let grows = what.grows && range.end > old_size;
+    if grows {
+        inode.check_new_size(range.end)?;
+    }
+    file.remove_privileges()?;
+    let answer = connection.call(&op, envelope);
+    if !matches!(answer, Ok(()) | Err(EINTR)) {
+        return answer.map_err(unsupported);
+    }
+    // If the caller is killed, nobody knows what the server has done.
+    attributes::invalidate(inode);
+    let from = match (what.zeroes, grows) {
+        (true, true) => range.start.min(old_size),
+        (true, false) => range.start,
+        (false, true) => old_size,
+        (false, false) => range.end,
+    };
+    stale::drop_range(inode, from, range.end.saturating_sub(from))?;
+    answer?;
+    // After the pages: who sees the new size finds zeroes.
+    attributes::written(inode, if grows { range.end } else { 0 });
+    Ok(())
 }
 
 /// Looks for data or a hole from `offset` on.

@@ -36,7 +36,7 @@ pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resu
         if allowed == 0 {
             return Ok(0);
         }
-        io.remove_privileges()?;
+        file.remove_privileges()?;
         write_through(io, inode, handle, from, cached)?
     };
     io.sync_written(written)

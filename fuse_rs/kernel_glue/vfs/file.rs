@@ -68,6 +68,13 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
         dentry.child(name)
     }
 
+    /// Drops privileges that a change of the content ends (set-id bits, capabilities). The inode
+    /// is locked.
+    pub fn remove_privileges(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::file_remove_privs(self.as_ptr()) })
+    }
+
     /// `O_*` flags as they are now: fcntl(2) changes some.
     pub fn flags(&self) -> u32 {
         // SAFETY: A racy read of a plain field, as everywhere in the kernel.
@@ -197,12 +204,6 @@ impl<'a, T: FileSystem> Io<'a, T> {
         size_result(unsafe {
             bindings::fuse_rs_helper_write_sync(self.kiocb.as_ptr(), written as isize)
         })
-    }
-
-    /// Drops privileges that a write ends (set-id bits, capabilities). The inode is locked.
-    pub fn remove_privileges(&self) -> Result {
-        // SAFETY: The file is valid.
-        to_result(unsafe { bindings::file_remove_privs(self.file().as_ptr()) })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use crate::mm::readahead::Readahead;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
@@ -86,6 +87,10 @@ pub trait FileOperations: FileSystem {
     /// [`FileOperations::before_seek_end`].
     fn seek_for(file: &OpenFileRef<'_, Self>, offset: u64, what: SeekFor) -> Result<u64>;
 
+    /// Reserves or releases space: `mode` as for fallocate(2). The range is within what files can
+    /// have.
+    fn allocate(file: &OpenFileRef<'_, Self>, mode: u32, range: Range<u64>) -> Result;
+
     /// Lists a directory from the emitter's position.
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
 
@@ -116,6 +121,7 @@ impl<T: FileOperations> FileTable<T> {
         llseek: Some(llseek::<T>),
         splice_read: Some(splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),
+        fallocate: Some(fallocate::<T>),
         ..pin_init::zeroed()
     };
 
@@ -332,6 +338,26 @@ unsafe fn seek<T: FileOperations>(
     }
     // SAFETY: By the safety requirements.
     Ok(unsafe { bindings::generic_file_llseek(file, offset, whence) })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of the file system that is open for writing.
+unsafe extern "C" fn fallocate<T: FileOperations>(
+    file: *mut bindings::file,
+    mode: i32,
+    offset: i64,
+    len: i64,
+) -> isize {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let file = unsafe { OpenFileRef::from_raw(file) };
+        let start = u64::try_from(offset).map_err(|_| EINVAL)?;
+        let len = u64::try_from(len).map_err(|_| EINVAL)?;
+        let end = start.checked_add(len).ok_or(EFBIG)?;
+        T::allocate(&file, mode as u32, start..end)?;
+        Ok(0)
+    })
 }
 
 /// # Safety

@@ -321,6 +321,14 @@ impl<T: FileSystem> Inode<T> {
         Ok(InodeGuard(self, NotThreadSafe))
     }
 
+    /// Checks whether the caller may give the file this size: against limits, and the use as swap
+    /// space. The inode is locked.
+    pub fn check_new_size(&self, size: u64) -> Result {
+        let size = i64::try_from(size).map_err(|_| EFBIG)?;
+        // SAFETY: The inode is valid.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), size) })
+    }
+
     /// Waits until no folio with bytes from `start` up to `end` is locked, each for itself.
     ///
     /// # Context

@@ -153,6 +153,22 @@ pub struct LseekOut {
     pub offset: u64,
 }
 
+/// Body of FALLOCATE.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FallocateIn {
+    /// The open file.
+    pub fh: u64,
+    /// Where the range starts.
+    pub offset: u64,
+    /// Bytes of the range.
+    pub length: u64,
+    /// `FALLOC_FL_*`.
+    pub mode: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
 wire_size!(
     OpenIn = 8,
     CreateIn = 16,
@@ -165,4 +181,5 @@ wire_size!(
     WriteOut = 8,
     LseekIn = 24,
     LseekOut = 8,
+    FallocateIn = 32,
 );

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests about ranges of files without their data: LSEEK.
+//! Requests about ranges of files without their data: LSEEK, FALLOCATE.
 
+use super::operation::header_reply;
 use super::operation::struct_reply;
 use super::operation::Operation;
 use crate::abi::cursor::Malformed;
@@ -9,6 +10,7 @@ use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Writer;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::Opcode;
+use crate::abi::open::FallocateIn;
 use crate::abi::open::LseekIn;
 use crate::abi::open::LseekOut;
 use core::mem::size_of;
@@ -62,6 +64,65 @@ impl Operation for Lseek {
     struct_reply!(LseekOut => u64, |out, _this| position(out.offset));
 }
 
+/// What is done with a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// What is there reads as zeroes afterwards.
+    pub zeroes: bool,
+    /// The file may grow.
+    pub grows: bool,
+}
+
+impl Allocation {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
+    const ZERO_RANGE: u32 = 16;
+
+    /// What `mode`, as for fallocate(2), stands for. None for what the protocol does not have.
+    pub const fn from_mode(mode: u32) -> Option<Self> {
+        if mode & !(Self::KEEP_SIZE | Self::PUNCH_HOLE | Self::ZERO_RANGE) != 0 {
+            return None;
+        }
+        Some(Self {
+            zeroes: mode & (Self::PUNCH_HOLE | Self::ZERO_RANGE) != 0,
+            grows: mode & Self::KEEP_SIZE == 0,
+        })
+    }
+}
+
+/// Reserves space, or takes it back.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallocate {
+    /// The file.
+    pub fh: FileHandle,
+    /// Where the range starts, in bytes.
+    pub offset: u64,
+    /// Bytes of the range.
+    pub length: u64,
+    /// `FALLOC_FL_*` flags of fallocate(2), as on the wire.
+    pub mode: u32,
+}
+
+impl Operation for Fallocate {
+    const OPCODE: Opcode = Opcode::Fallocate;
+
+    fn body_len(&self) -> usize {
+        size_of::<FallocateIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.put(&FallocateIn {
+            fh: self.fh.0,
+            offset: self.offset,
+            length: self.length,
+            mode: self.mode,
+            padding: 0,
+        })
+    }
+
+    header_reply!();
+}
+
 /// A position in a file is not negative.
 fn position(offset: u64) -> Result<u64, Malformed> {
     if offset > i64::MAX as u64 {
@@ -75,6 +136,19 @@ fn position(offset: u64) -> Result<u64, Malformed> {
 mod tests {
     use super::*;
     use zerocopy::IntoBytes;
+
+    #[test]
+    fn modes_of_allocation() {
+        let mode = |zeroes, grows| Some(Allocation { zeroes, grows });
+        assert_eq!(Allocation::from_mode(0), mode(false, true));
+        assert_eq!(Allocation::from_mode(1), mode(false, false));
+        assert_eq!(Allocation::from_mode(3), mode(true, false));
+        assert_eq!(Allocation::from_mode(16), mode(true, true));
+        assert_eq!(Allocation::from_mode(17), mode(true, false));
+        for other in [8, 32, 64, 128, 1 << 31] {
+            assert_eq!(Allocation::from_mode(other), None);
+        }
+    }
 
     #[test]
     fn positions_are_not_negative() {

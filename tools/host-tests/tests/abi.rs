@@ -141,6 +141,7 @@ fn layouts() -> Vec<Layout> {
         WriteOut = fuse_write_out { size, padding }
         LseekIn = fuse_lseek_in { fh, offset, whence, padding }
         LseekOut = fuse_lseek_out { offset }
+        FallocateIn = fuse_fallocate_in { fh, offset, length, mode, padding }
         ForgetIn = fuse_forget_in { nlookup }
         BatchForgetIn = fuse_batch_forget_in { count, dummy }
         ForgetOne = fuse_forget_one { nodeid, nlookup }

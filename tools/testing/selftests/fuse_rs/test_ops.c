@@ -2,7 +2,9 @@
 /* Operations beyond reading, writing and naming: what is asked of a server, and what if it has none. */
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
+#include <linux/falloc.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include "rawfs.h"
@@ -610,6 +612,180 @@ TEST(a_position_is_not_negative)
 	/* The C driver calls it an error of the caller's. */
 	CHECK_EQ(errno, ktap_is_rs() ? EIO : EINVAL);
 	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 5);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+static bool serve_fallocate(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_fallocate_in *in = (void *)req->body;
+	struct rawfs_node *n = &fs->node[2];
+
+	if (req->in.opcode != FUSE_FALLOCATE)
+		return false;
+	if (in->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		memset(n->data + in->offset, 0, in->length);
+	if (!(in->mode & FALLOC_FL_KEEP_SIZE) && in->offset + in->length > n->size)
+		n->size = in->offset + in->length;
+	return reply(fs, req, 0, NULL, 0);
+}
+
+/* A file of 20000 bytes 'x', read into the cache, with attributes that stay. */
+static int cached_file(struct rawfs *fs)
+{
+	static char buf[20000];
+	int fd;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	memset(fs->node[2].data, 'x', 20000);
+	fs->node[2].size = 20000;
+	fd = open(rawfs_path(fs, "file"), O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_EQ(read(fd, buf, sizeof(buf)), 20000);
+	fs->count[FUSE_GETATTR] = 0;
+	fs->count[FUSE_READ] = 0;
+	return fd;
+}
+
+static char byte_at(int fd, off_t offset)
+{
+	char c;
+
+	CHECK_EQ(pread(fd, &c, 1, offset), 1);
+	return c;
+}
+
+TEST(fallocate_is_the_servers)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_fallocate_in *in;
+	struct stat st;
+	int fd;
+
+	special = serve_fallocate;
+	fd = cached_file(fs);
+	CHECK_EQ(fallocate(fd, 0, 100, 30000), 0);
+	in = last(FUSE_FALLOCATE);
+	CHECK_EQ(in->fh, 2);
+	CHECK_EQ(in->offset, 100);
+	CHECK_EQ(in->length, 30000);
+	CHECK_EQ(in->mode, 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 30100);
+	CHECK_EQ(byte_at(fd, 19999), 'x');
+	CHECK_EQ(byte_at(fd, 20000), 0);
+	CHECK_EQ(byte_at(fd, 30099), 0);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(st.st_size, 30100);
+	/* Within the file it does not shrink. */
+	CHECK_EQ(fallocate(fd, 0, 0, 10), 0);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(st.st_size, 30100);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(fallocate_may_keep_the_size)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	int fd;
+
+	special = serve_fallocate;
+	fd = cached_file(fs);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_KEEP_SIZE, 100, 30000), 0);
+	CHECK_EQ(((struct fuse_fallocate_in *)last(FUSE_FALLOCATE))->mode, FALLOC_FL_KEEP_SIZE);
+	/* There may be more blocks. */
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
+	CHECK_EQ(st.st_size, 20000);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(holes_are_punched_into_the_cache)
+{
+	struct rawfs *fs = new_fs();
+	struct stat st;
+	int fd;
+
+	special = serve_fallocate;
+	fd = cached_file(fs);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 5000, 5000), 0);
+	CHECK_EQ(byte_at(fd, 4999), 'x');
+	CHECK_EQ(byte_at(fd, 5000), 0);
+	CHECK_EQ(byte_at(fd, 9999), 0);
+	CHECK_EQ(byte_at(fd, 10000), 'x');
+	CHECK_EQ(fallocate(fd, FALLOC_FL_ZERO_RANGE, 15000, 10000), 0);
+	CHECK_EQ(byte_at(fd, 14999), 'x');
+	CHECK_EQ(byte_at(fd, 15000), 0);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(st.st_size, 25000);
+	CHECK_EQ(byte_at(fd, 24999), 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(other_modes_of_fallocate_are_not_asked_for)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	special = serve_fallocate;
+	fd = cached_file(fs);
+	CHECK_ERR(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), EOPNOTSUPP);
+	CHECK_ERR(fallocate(fd, FALLOC_FL_INSERT_RANGE, 0, 4096), EOPNOTSUPP);
+	CHECK_ERR(fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, 4096), EOPNOTSUPP);
+	CHECK_EQ(fs->count[FUSE_FALLOCATE], 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(a_server_without_fallocate_is_asked_once)
+{
+	struct rawfs *fs = new_fs();
+	int fd = cached_file(fs);
+
+	CHECK_ERR(fallocate(fd, 0, 0, 30000), EOPNOTSUPP);
+	CHECK_ERR(fallocate(fd, 0, 0, 30000), EOPNOTSUPP);
+	CHECK_EQ(fs->count[FUSE_FALLOCATE], 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 20000);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(fallocate_heeds_the_limit_of_sizes)
+{
+	struct rawfs *fs = new_fs();
+	struct rlimit limit = { 25000, 25000 };
+	int fd;
+
+	special = serve_fallocate;
+	fd = cached_file(fs);
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	CHECK_ERR(fallocate(fd, 0, 0, 25001), EFBIG);
+	CHECK_EQ(fs->count[FUSE_FALLOCATE], 0);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 25001), 0);
+	CHECK_EQ(fallocate(fd, 0, 0, 25000), 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(fallocate_drops_set_ids)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	special = serve_fallocate;
+	fs->entry_valid = fs->attr_valid = 1000;
+	rawfs_start(fs, ",allow_other");
+	fs->node[2].mode = S_IFREG | 04777;
+	fd = open(rawfs_path(fs, "file"), O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_EQ(AS_NOBODY(fallocate(fd, 0, 0, 100)), 0);
+	CHECK_EQ(((struct fuse_setattr_in *)last(FUSE_SETATTR))->mode, S_IFREG | 0777);
+	CHECK(latest(FUSE_SETATTR) < latest(FUSE_FALLOCATE));
 	close(fd);
 	rawfs_stop(fs);
 }

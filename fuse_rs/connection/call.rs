@@ -58,6 +58,8 @@ pub(crate) struct Envelope<'a> {
     also: Option<&'a Arc<ServerNode>>,
     /// An open file that is named.
     open: Option<&'a Arc<ServerOpen>>,
+    /// Another open file that is named.
+    also_open: Option<&'a Arc<ServerOpen>>,
     identity: Identity,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Envelope<'a> {
             node: None,
             also: None,
             open: None,
+            also_open: None,
             identity: Identity::Kernel,
         }
     }
@@ -110,12 +113,17 @@ impl<'a> Envelope<'a> {
         Self { open, ..self }
     }
 
+    /// The body names another open file, if there is one.
+    pub(crate) fn and_with(self, also_open: Option<&'a Arc<ServerOpen>>) -> Self {
+        Self { also_open, ..self }
+    }
+
     /// Keeps all that is named.
     fn keep(&self, connection: &Arc<Connection>) -> Kept {
         let pin = |node: Option<&'a Arc<ServerNode>>| node.map(|node| node.pin(connection));
         Kept {
             nodes: [pin(self.node), pin(self.also)],
-            open: self.open.cloned(),
+            opens: [self.open.cloned(), self.also_open.cloned()],
         }
     }
 }

@@ -113,8 +113,8 @@ pub(crate) struct GiveBack {
 pub(crate) struct Kept {
     /// Nodes.
     pub(super) nodes: [Option<NodePin>; 2],
-    /// An open file.
-    pub(super) open: Option<Arc<ServerOpen>>,
+    /// Open files.
+    pub(super) opens: [Option<Arc<ServerOpen>>; 2],
 }
 
 /// Who wants the answer.

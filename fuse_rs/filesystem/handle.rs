@@ -237,6 +237,10 @@ impl FileOperations for Fuse {
         super::range::allocate(file, mode, range)
     }
 
+    fn copy(from: (&OpenFile<'_>, u64), to: (&OpenFile<'_>, u64), len: usize) -> Result<usize> {
+        super::range::copy(from, to, len)
+    }
+
     fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         super::readdir::iterate(file, out)
     }

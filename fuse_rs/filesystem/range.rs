@@ -11,6 +11,9 @@ use crate::prelude::*;
 use core::ops::Range;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::op::range::Allocation;
+use fuse_pure::op::range::Copy;
+use fuse_pure::op::range::CopyFileRange;
+use fuse_pure::op::range::CopyFileRange64;
 use fuse_pure::op::range::Extent;
 use fuse_pure::op::range::Fallocate;
 use fuse_pure::op::range::Lseek;
@@ -66,6 +69,64 @@ pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Res
     // After the pages: who sees the new size finds zeroes.
     attributes::written(inode, if grows { range.end } else { 0 });
     Ok(())
+}
+
+/// Lets the server copy within itself.
+pub(crate) fn copy(
+    (from, from_offset): (&OpenFile<'_>, u64),
+    (to, to_offset): (&OpenFile<'_>, u64),
+    len: usize,
+) -> Result<usize> {
+    let (source, dest) = (from.inode(), to.inode());
+    let connection = inode::connection(source);
+    if !Arc::ptr_eq(connection, inode::connection(dest)) {
+        return Err(EXDEV);
+    }
+    if connection.lacks(Opcode::CopyFileRange) {
+        return Err(EOPNOTSUPP);
+    }
+    let from_handle = from.handle().ok_or(EIO)?;
+    let to_handle = to.handle().ok_or(EIO)?;
+    let to_node = inode::node(dest)?;
+    let envelope = Envelope::by_caller(inode::node(source)?)
+        .with(from_handle.open_there())
+        .and(to_node)
+        .and_with(to_handle.open_there());
+    let copy = Copy {
+        from: from_handle.fh(),
+        from_offset,
+        to_node: to_node.id(),
+        to: to_handle.fh(),
+        to_offset,
+        len: len as u64,
+    };
+    let _lock = dest.lock()?;
+    to.remove_privileges()?;
+    let answer = match connection.call(&CopyFileRange64(copy), envelope) {
+        Err(ENOSYS) => connection.call(&CopyFileRange(copy), envelope),
+        other => other,
+    };
+    let touched = match answer {
+        Ok(copied) => copied,
+        Err(ENOSYS | EOPNOTSUPP) => return Err(EOPNOTSUPP),
+        Err(EXDEV) => return Err(EXDEV),
+        // If it fails half-way, nobody knows how much of the copy is there.
+        Err(_) => copy.len,
+    };
+    attributes::invalidate(dest);
+    let dropped = stale::drop_range(dest, to_offset, touched);
+    let copied = answer?;
+    // If the caller is killed, the copy is there all the same.
+    attributes::written(
+        dest,
+        if copied > 0 {
+            to_offset.saturating_add(copied)
+        } else {
+            0
+        },
+    );
+    dropped?;
+    usize::try_from(copied).map_err(|_| EIO)
 }
 
 /// Looks for data or a hole from `offset` on.

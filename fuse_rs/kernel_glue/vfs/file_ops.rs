@@ -91,6 +91,14 @@ pub trait FileOperations: FileSystem {
     /// have.
     fn allocate(file: &OpenFileRef<'_, Self>, mode: u32, range: Range<u64>) -> Result;
 
+    /// Copies `len` bytes at most, which are not none, from a position of a file to a position of
+    /// another or the same. With `EOPNOTSUPP` and `EXDEV` the kernel copies instead.
+    fn copy(
+        from: (&OpenFileRef<'_, Self>, u64),
+        to: (&OpenFileRef<'_, Self>, u64),
+        len: usize,
+    ) -> Result<usize>;
+
     /// Lists a directory from the emitter's position.
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
 
@@ -122,6 +130,7 @@ impl<T: FileOperations> FileTable<T> {
         splice_read: Some(splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),
         fallocate: Some(fallocate::<T>),
+        copy_file_range: Some(copy_file_range::<T>),
         ..pin_init::zeroed()
     };
 
@@ -358,6 +367,37 @@ unsafe extern "C" fn fallocate<T: FileOperations>(
         T::allocate(&file, mode as u32, start..end)?;
         Ok(0)
     })
+}
+
+/// # Safety
+///
+/// Called by the VFS with regular files that have this operation.
+unsafe extern "C" fn copy_file_range<T: FileOperations>(
+    from: *mut bindings::file,
+    from_position: i64,
+    to: *mut bindings::file,
+    to_position: i64,
+    len: usize,
+    _flags: u32,
+) -> isize {
+    let copied = (|| {
+        // SAFETY: By the safety requirements; files with this operation are of this file system.
+        let (from, to) = unsafe { (OpenFileRef::from_raw(from), OpenFileRef::from_raw(to)) };
+        let from_start = u64::try_from(from_position).map_err(|_| EINVAL)?;
+        let to_start = u64::try_from(to_position).map_err(|_| EINVAL)?;
+        T::copy((&from, from_start), (&to, to_start), len)
+    })();
+    match copied {
+        Ok(copied) => copied as isize,
+        Err(EOPNOTSUPP | EXDEV) => {
+            let (mut from_position, mut to_position) = (from_position, to_position);
+            // SAFETY: By the safety requirements. The VFS has checked the range.
+            unsafe {
+                bindings::splice_file_range(from, &mut from_position, to, &mut to_position, len)
+            }
+        }
+        Err(error) => error.to_errno() as isize,
+    }
 }
 
 /// # Safety

@@ -169,6 +169,34 @@ pub struct FallocateIn {
     pub padding: u32,
 }
 
+/// Body of COPY_FILE_RANGE and COPY_FILE_RANGE_64, which are sent to the inode that is copied from.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CopyFileRangeIn {
+    /// The open file that is copied from.
+    pub fh_in: u64,
+    /// Where the copying starts.
+    pub off_in: u64,
+    /// The inode that is copied to.
+    pub nodeid_out: u64,
+    /// The open file that is copied to.
+    pub fh_out: u64,
+    /// Where the copy starts.
+    pub off_out: u64,
+    /// Bytes to copy.
+    pub len: u64,
+    /// Zero.
+    pub flags: u64,
+}
+
+/// Reply to COPY_FILE_RANGE_64.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CopyFileRangeOut {
+    /// Bytes copied.
+    pub bytes_copied: u64,
+}
+
 wire_size!(
     OpenIn = 8,
     CreateIn = 16,
@@ -182,4 +210,6 @@ wire_size!(
     LseekIn = 24,
     LseekOut = 8,
     FallocateIn = 32,
+    CopyFileRangeIn = 56,
+    CopyFileRangeOut = 8,
 );

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests about ranges of files without their data: LSEEK, FALLOCATE.
+//! Requests about ranges of files without their data: LSEEK, FALLOCATE,
+//! COPY_FILE_RANGE.
 
 use super::operation::header_reply;
 use super::operation::struct_reply;
@@ -9,10 +10,14 @@ use crate::abi::cursor::Malformed;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Writer;
 use crate::abi::ids::FileHandle;
+use crate::abi::ids::NodeId;
 use crate::abi::ids::Opcode;
+use crate::abi::open::CopyFileRangeIn;
+use crate::abi::open::CopyFileRangeOut;
 use crate::abi::open::FallocateIn;
 use crate::abi::open::LseekIn;
 use crate::abi::open::LseekOut;
+use crate::abi::open::WriteOut;
 use core::mem::size_of;
 
 /// What is looked for in a file.
@@ -123,6 +128,89 @@ impl Operation for Fallocate {
     header_reply!();
 }
 
+/// From where to where is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy {
+    /// The file that is copied from.
+    pub from: FileHandle,
+    /// Where the copying starts, in bytes.
+    pub from_offset: u64,
+    /// The inode that is copied to.
+    pub to_node: NodeId,
+    /// The file that is copied to.
+    pub to: FileHandle,
+    /// Where the copy starts, in bytes.
+    pub to_offset: u64,
+    /// Bytes to copy.
+    pub len: u64,
+}
+
+impl Copy {
+    fn fill(&self, w: &mut Writer<'_>, len: u64) -> Result<(), Overflow> {
+        w.put(&CopyFileRangeIn {
+            fh_in: self.from.0,
+            off_in: self.from_offset,
+            nodeid_out: self.to_node.get(),
+            fh_out: self.to.0,
+            off_out: self.to_offset,
+            len,
+            flags: 0,
+        })
+    }
+}
+
+/// More than was to be copied cannot have been.
+fn copied(copied: u64, len: u64) -> Result<u64, Malformed> {
+    if copied > len {
+        Err(Malformed)
+    } else {
+        Ok(copied)
+    }
+}
+
+/// Copies within the server (protocol 7.45); the reply is how much.
+pub struct CopyFileRange64(pub Copy);
+
+impl Operation for CopyFileRange64 {
+    const OPCODE: Opcode = Opcode::CopyFileRange64;
+
+    fn body_len(&self) -> usize {
+        size_of::<CopyFileRangeIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        self.0.fill(w, self.0.len)
+    }
+
+    struct_reply!(CopyFileRangeOut => u64, |out, this| copied(out.bytes_copied, this.0.len));
+}
+
+/// Copies within the server (protocol 7.28), not more than its reply can tell.
+pub struct CopyFileRange(pub Copy);
+
+impl CopyFileRange {
+    /// The most that is copied at a time, in bytes: whole pages.
+    const MAX: u64 = 0xffff_f000;
+
+    fn len(&self) -> u64 {
+        self.0.len.min(Self::MAX)
+    }
+}
+
+impl Operation for CopyFileRange {
+    const OPCODE: Opcode = Opcode::CopyFileRange;
+
+    fn body_len(&self) -> usize {
+        size_of::<CopyFileRangeIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        self.0.fill(w, self.len())
+    }
+
+    struct_reply!(WriteOut => u64, |out, this| copied(out.size.into(), this.len()));
+}
+
 /// A position in a file is not negative.
 fn position(offset: u64) -> Result<u64, Malformed> {
     if offset > i64::MAX as u64 {
@@ -148,6 +236,32 @@ mod tests {
         for other in [8, 32, 64, 128, 1 << 31] {
             assert_eq!(Allocation::from_mode(other), None);
         }
+    }
+
+    #[test]
+    fn copied_is_bounded_by_asked() {
+        let copy = Copy {
+            from: FileHandle(1),
+            from_offset: 2,
+            to_node: NodeId::ROOT,
+            to: FileHandle(4),
+            to_offset: 5,
+            len: 1 << 40,
+        };
+        let bytes_copied = |bytes_copied| CopyFileRangeOut { bytes_copied };
+        let op = CopyFileRange64(copy);
+        assert_eq!(op.parse(bytes_copied(1 << 40).as_bytes()), Ok(1 << 40));
+        assert!(op.parse(bytes_copied((1 << 40) + 1).as_bytes()).is_err());
+        let op = CopyFileRange(copy);
+        let mut body = [0; 56];
+        op.fill(&mut Writer::new(&mut body)).unwrap();
+        assert_eq!(body[40..48], 0xffff_f000u64.to_le_bytes());
+        let size = |size| WriteOut { size, padding: 0 };
+        assert_eq!(op.parse(size(0xffff_f000).as_bytes()), Ok(0xffff_f000));
+        assert!(op.parse(size(0xffff_f001).as_bytes()).is_err());
+        let op = CopyFileRange(Copy { len: 7, ..copy });
+        assert_eq!(op.parse(size(7).as_bytes()), Ok(7));
+        assert!(op.parse(size(8).as_bytes()).is_err());
     }
 
     #[test]

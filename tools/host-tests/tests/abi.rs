@@ -141,6 +141,10 @@ fn layouts() -> Vec<Layout> {
         WriteOut = fuse_write_out { size, padding }
         LseekIn = fuse_lseek_in { fh, offset, whence, padding }
         LseekOut = fuse_lseek_out { offset }
+        CopyFileRangeIn = fuse_copy_file_range_in {
+            fh_in, off_in, nodeid_out, fh_out, off_out, len, flags,
+        }
+        CopyFileRangeOut = fuse_copy_file_range_out { bytes_copied }
         FallocateIn = fuse_fallocate_in { fh, offset, length, mode, padding }
         ForgetIn = fuse_forget_in { nlookup }
         BatchForgetIn = fuse_batch_forget_in { count, dummy }

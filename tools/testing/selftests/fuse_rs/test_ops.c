@@ -789,3 +789,227 @@ TEST(fallocate_drops_set_ids)
 	close(fd);
 	rawfs_stop(fs);
 }
+
+/* How the server copies: the newest request it knows, and the most bytes at a time. */
+static uint32_t copy_opcode;
+static uint64_t copy_max;
+static int copy_error;
+
+static bool serve_copy(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_copy_file_range_in *in = (void *)req->body;
+	struct fuse_copy_file_range_out out = {};
+	struct fuse_write_out small = {};
+	uint64_t len;
+
+	if (req->in.opcode != FUSE_COPY_FILE_RANGE && req->in.opcode != FUSE_COPY_FILE_RANGE_64)
+		return false;
+	if (req->in.opcode > copy_opcode)
+		return reply(fs, req, ENOSYS, NULL, 0);
+	if (copy_error)
+		return reply(fs, req, copy_error, NULL, 0);
+	len = in->len < copy_max ? in->len : copy_max;
+	if (in->off_in + len <= RAWFS_DATA && in->off_out + len <= RAWFS_DATA) {
+		struct rawfs_node *out_node = &fs->node[in->nodeid_out];
+
+		memmove(out_node->data + in->off_out, fs->node[req->in.nodeid].data + in->off_in, len);
+		if (in->off_out + len > out_node->size)
+			out_node->size = in->off_out + len;
+	}
+	out.bytes_copied = small.size = len;
+	if (req->in.opcode == FUSE_COPY_FILE_RANGE)
+		return reply(fs, req, 0, &small, sizeof(small));
+	return reply(fs, req, 0, &out, sizeof(out));
+}
+
+/* As cached_file, and "copy", with 10000 bytes 'y', read into the cache. */
+static int cached_files(struct rawfs *fs, int *copy)
+{
+	static char buf[20000];
+	int fd;
+
+	fd = cached_file(fs);
+	fs->attr_valid = 0;
+	CHECK_EQ(mknod(rawfs_path(fs, "copy"), S_IFREG | 0644, 0), 0);
+	fs->attr_valid = 1000;
+	memset(fs->node[5].data, 'y', 10000);
+	fs->node[5].size = 10000;
+	*copy = open(rawfs_path(fs, "copy"), O_RDWR);
+	CHECK(*copy >= 0);
+	CHECK_EQ(pread(*copy, buf, sizeof(buf), 0), 10000);
+	fs->count[FUSE_READ] = 0;
+	return fd;
+}
+
+TEST(the_server_copies_ranges)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_copy_file_range_in *in;
+	off_t from = 100, to = 5000;
+	int fd, copy;
+
+	special = serve_copy;
+	copy_opcode = FUSE_COPY_FILE_RANGE_64;
+	copy_max = -1;
+	fd = cached_files(fs, &copy);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 8000, 0), 8000);
+	in = last(FUSE_COPY_FILE_RANGE_64);
+	CHECK_EQ(seen[latest(FUSE_COPY_FILE_RANGE_64)].in.nodeid, 2);
+	CHECK_EQ(in->fh_in, 2);
+	CHECK_EQ(in->off_in, 100);
+	CHECK_EQ(in->nodeid_out, 5);
+	CHECK_EQ(in->fh_out, 5);
+	CHECK_EQ(in->off_out, 5000);
+	CHECK_EQ(in->len, 8000);
+	CHECK_EQ(in->flags, 0);
+	CHECK_EQ(to, 13000);
+	CHECK_EQ(lseek(copy, 0, SEEK_END), 13000);
+	/* What was cached is not what is there now. */
+	CHECK_EQ(byte_at(copy, 4999), 'y');
+	CHECK_EQ(byte_at(copy, 5000), 'x');
+	CHECK_EQ(byte_at(copy, 12999), 'x');
+	CHECK_EQ(fs->count[FUSE_WRITE], 0);
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+TEST(a_copy_may_be_short)
+{
+	struct rawfs *fs = new_fs();
+	off_t from = 0, to = 0;
+	int fd, copy;
+
+	special = serve_copy;
+	copy_opcode = FUSE_COPY_FILE_RANGE_64;
+	copy_max = 6000;
+	fd = cached_files(fs, &copy);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 20000, 0), 6000);
+	CHECK_EQ(to, 6000);
+	CHECK_EQ(byte_at(copy, 5999), 'x');
+	CHECK_EQ(byte_at(copy, 6000), 'y');
+	copy_max = 0;
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 20000, 0), 0);
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+TEST(the_older_request_copies_less)
+{
+	struct rawfs *fs = new_fs();
+	off_t from = 0, to = 0;
+	int fd, copy;
+
+	special = serve_copy;
+	copy_opcode = FUSE_COPY_FILE_RANGE;
+	copy_max = 4096;
+	fd = cached_files(fs, &copy);
+	fs->node[2].size = 1ULL << 40;
+	/* So that the kernel learns of the size. */
+	CHECK_EQ(utimensat(AT_FDCWD, rawfs_path(fs, "file"), NULL, 0), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 1LL << 40);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 1ULL << 40, 0), 4096);
+	CHECK_EQ(((struct fuse_copy_file_range_in *)last(FUSE_COPY_FILE_RANGE_64))->len, 1LL << 40);
+	CHECK_EQ(((struct fuse_copy_file_range_in *)last(FUSE_COPY_FILE_RANGE))->len, 0xfffff000);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 100, 0), 100);
+	CHECK_EQ(((struct fuse_copy_file_range_in *)last(FUSE_COPY_FILE_RANGE))->len, 100);
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE_64], 1);
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE], 2);
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+TEST(without_such_a_server_the_kernel_copies)
+{
+	struct rawfs *fs = new_fs();
+	off_t from = 0, to = 0;
+	int fd, copy;
+
+	special = serve_copy;
+	fd = cached_files(fs, &copy);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 5000, 0), 5000);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 5000, 0), 5000);
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE_64], 1);
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE], 1);
+	CHECK(fs->count[FUSE_WRITE] > 0);
+	CHECK_EQ(byte_at(copy, 9999), 'x');
+	CHECK_EQ(fs->node[5].data[9999], 'x');
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+TEST(errors_of_copies)
+{
+	static const struct {
+		int server, result;
+	} rows[] = { { ENOSPC, ENOSPC }, { EIO, EIO }, { EXDEV, 0 }, { EOPNOTSUPP, 0 } };
+	struct rawfs *fs = new_fs();
+	off_t from, to;
+	int fd, copy;
+
+	special = serve_copy;
+	copy_opcode = FUSE_COPY_FILE_RANGE_64;
+	fd = cached_files(fs, &copy);
+	for (int i = 0; i < 4; i++) {
+		from = to = 0;
+		copy_error = rows[i].server;
+		errno = 0;
+		CHECK_EQ(copy_file_range(fd, &from, copy, &to, 100, 0), rows[i].result ? -1 : 100);
+		CHECK_EQ(errno, rows[i].result);
+	}
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE_64], 4);
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+static bool copy_too_much(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_copy_file_range_out out = { .bytes_copied = 101 };
+
+	return req->in.opcode == FUSE_COPY_FILE_RANGE_64 && reply(fs, req, 0, &out, sizeof(out));
+}
+
+TEST(no_more_is_copied_than_was_asked_for)
+{
+	struct rawfs *fs = new_fs();
+	off_t from = 0, to = 9950;
+	struct stat st;
+	int fd, copy;
+
+	special = copy_too_much;
+	fd = cached_files(fs, &copy);
+	CHECK_ERR(copy_file_range(fd, &from, copy, &to, 100, 0), EIO);
+	CHECK_EQ(fstat(copy, &st), 0);
+	CHECK_EQ(st.st_size, 10000);
+	close(fd);
+	close(copy);
+	rawfs_stop(fs);
+}
+
+TEST(copies_between_mounts_are_the_kernels)
+{
+	struct rawfs *fs = new_fs(), *other = new_fs();
+	off_t from = 0, to = 0;
+	int fd, copy;
+
+	special = serve_copy;
+	copy_opcode = FUSE_COPY_FILE_RANGE_64;
+	copy_max = -1;
+	fd = cached_file(fs);
+	/* On top of the first. */
+	rawfs_start(other, "");
+	copy = open(rawfs_path(other, "file"), O_RDWR);
+	CHECK(copy >= 0);
+	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 5000, 0), 5000);
+	CHECK_EQ(fs->count[FUSE_COPY_FILE_RANGE_64], 0);
+	CHECK_EQ(other->count[FUSE_COPY_FILE_RANGE_64], 0);
+	CHECK_EQ(other->node[2].data[4999], 'x');
+	close(copy);
+	rawfs_stop(other);
+	close(fd);
+	rawfs_stop(fs);
+}

@@ -29,6 +29,7 @@ use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::open::OpenOut;
 use fuse_pure::logic::dirents::PlusEntries;
 use fuse_pure::op::create::Create;
+use fuse_pure::op::create::Creation;
 use fuse_pure::op::entry::looked_up_node;
 use fuse_pure::op::entry::Entry;
 use fuse_pure::op::open::Open;
@@ -384,9 +385,9 @@ impl Connection {
     }
 
     /// Makes a file and opens it.
-    pub(crate) fn call_create(
+    pub(crate) fn call_create<C: Creation>(
         self: &Arc<Self>,
-        op: &Create<'_>,
+        op: &Create<'_, C>,
         envelope: Envelope<'_>,
     ) -> Result<(Entry, NodePin, Arc<ServerOpen>, OpenFlags)> {
         let give_back = GiveBack {

@@ -19,8 +19,11 @@ use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::dirents::NAME_MAX;
 use fuse_pure::op::create::Create;
+use fuse_pure::op::create::Creation;
 use fuse_pure::op::create::Mkdir;
 use fuse_pure::op::create::Mknod;
+use fuse_pure::op::create::Named as WithName;
+use fuse_pure::op::create::Nameless;
 use fuse_pure::op::create::Symlink;
 use fuse_pure::op::name::Link;
 use fuse_pure::op::name::Rename;
@@ -119,6 +122,48 @@ fn masked(connection: &Connection, mode: u16, umask: u32) -> u32 {
     }
 }
 
+/// Makes a file and opens it.
+fn create_as<C: Creation>(
+    dir: &Inode,
+    dentry: &Dentry,
+    flags: u32,
+    mode: u16,
+    creation: C,
+) -> Result<Created<Fuse>> {
+    let (connection, envelope) = about(dir)?;
+    let umask = umask();
+    let op = Create {
+        name: name_of(dentry)?,
+        flags: flags & !flags::O_NOCTTY,
+        mode: masked(connection, mode, umask),
+        umask,
+        creation,
+    };
+    let version = connection.attr_version();
+    let (entry, lookup, open_there, open) = connection
+        .call_create(&op, envelope)
+        .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
+    let handle = Handle::new(connection, Some(open_there), open, false)?;
+    attributes::invalidate(dir);
+    if entry.attr.kind != FileType::Regular {
+        return Err(EIO);
+    }
+    let named = named(dir, &entry, Some(lookup), version)?;
+    let inode = named.inode.ok_or(EIO)?;
+    // The server may have opened a file that was there, and that we have cached.
+    if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
+        stale::drop_behind(&inode, 0)?;
+    } else if !handle.open.contains(OpenFlags::KEEP_CACHE) {
+        stale::drop_all(&inode)?;
+    }
+    Ok(Created {
+        inode,
+        deadline: named.deadline,
+        mode: handle.mode(),
+        handle,
+    })
+}
+
 /// A name is gone from `dir`.
 fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
     if let Some(inode) = dentry.inode() {
@@ -197,37 +242,15 @@ impl DirOperations for Fuse {
     }
 
     fn create(dir: &Inode, dentry: &Dentry, flags: u32, mode: u16) -> Result<Created<Self>> {
-        let (connection, envelope) = about(dir)?;
-        let umask = umask();
-        let op = Create {
-            name: name_of(dentry)?,
-            flags: flags & !flags::O_NOCTTY,
-            mode: masked(connection, mode, umask),
-            umask,
-        };
-        let version = connection.attr_version();
-        let (entry, lookup, open_there, open) = connection
-            .call_create(&op, envelope)
-            .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
-        let handle = Handle::new(connection, Some(open_there), open, false)?;
-        attributes::invalidate(dir);
-        if entry.attr.kind != FileType::Regular {
-            return Err(EIO);
+        create_as(dir, dentry, flags, mode, WithName)
+    }
+
+    fn make_nameless(dir: &Inode, dentry: &Dentry, flags: u32, mode: u16) -> Result<Created<Self>> {
+        match create_as(dir, dentry, flags, mode, Nameless) {
+            // A server without such files.
+            Err(ENOSYS) => Err(EOPNOTSUPP),
+            other => other,
         }
-        let named = named(dir, &entry, Some(lookup), version)?;
-        let inode = named.inode.ok_or(EIO)?;
-        // The server may have opened a file that was there, and that we have cached.
-        if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
-            stale::drop_behind(&inode, 0)?;
-        } else if !handle.open.contains(OpenFlags::KEEP_CACHE) {
-            stale::drop_all(&inode)?;
-        }
-        Ok(Created {
-            inode,
-            deadline: named.deadline,
-            mode: handle.mode(),
-            handle,
-        })
     }
 
     fn link(inode: &Inode, dir: &Inode, dentry: &Dentry) -> Result<Named<Self>> {

@@ -65,6 +65,14 @@ pub trait DirOperations: InodeOperations {
         mode: u16,
     ) -> Result<Created<Self>>;
 
+    /// Makes a file without a name, and opens it. `dentry` stands for it, and is in no directory.
+    fn make_nameless(
+        dir: &Inode<Self>,
+        dentry: &Dentry<Self>,
+        flags: u32,
+        mode: u16,
+    ) -> Result<Created<Self>>;
+
     /// Gives `inode` another name.
     fn link(inode: &Inode<Self>, dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result<Named<Self>>;
 
@@ -92,6 +100,7 @@ impl<T: DirOperations> DirTable<T> {
         lookup: Some(lookup::<T>),
         create: Some(create::<T>),
         atomic_open: Some(atomic_open::<T>),
+        tmpfile: Some(tmpfile::<T>),
         link: Some(link::<T>),
         unlink: Some(unlink::<T>),
         symlink: Some(symlink::<T>),
@@ -394,11 +403,9 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
         unsafe { (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32 };
         match T::create(dir_ref, entry_ref, flags, mode) {
             Ok(created) => {
-                entry_ref.set_deadline(created.deadline);
-                entry_ref.instantiate(created.inode);
-                // SAFETY: The file is being opened, and the entry was just made positive. An
-                // opened file has a reference of its own to it.
-                unsafe { NewFile::<T>::finish_open(file, entry, created.handle, created.mode)? };
+                // SAFETY: The file is being opened, and the entry is negative. An opened file has
+                // a reference of its own to it.
+                unsafe { finish(file, entry_ref, created)? };
                 Ok(0)
             }
             Err(ENOSYS) => {
@@ -410,5 +417,47 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
             }
             Err(error) => Err(error),
         }
+    })
+}
+
+/// Connects the entry of a new file, and finishes opening it.
+///
+/// # Safety
+///
+/// `file` is being opened, and `entry` is negative.
+unsafe fn finish<T: DirOperations>(
+    file: *mut bindings::file,
+    entry: &Dentry<T>,
+    created: Created<T>,
+) -> Result {
+    entry.set_deadline(created.deadline);
+    entry.instantiate(created.inode);
+    // SAFETY: By the safety requirements; the entry was just made positive.
+    unsafe { NewFile::<T>::finish_open(file, entry.as_ptr(), created.handle, created.mode) }
+}
+
+/// # Safety
+///
+/// Called by the VFS with a directory of the file system, and a file that is being opened, with a
+/// negative entry that is in no directory.
+unsafe extern "C" fn tmpfile<T: DirOperations>(
+    _map: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    file: *mut bindings::file,
+    mode: u16,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let (dir, entry, flags) = unsafe {
+            (
+                Inode::<T>::from_raw(dir),
+                Dentry::<T>::from_raw((*file).__bindgen_anon_1.f_path.dentry),
+                (*file).f_flags,
+            )
+        };
+        let created = T::make_nameless(dir, entry, flags, mode)?;
+        // SAFETY: By the safety requirements.
+        unsafe { finish(file, entry, created)? };
+        Ok(0)
     })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that make an inode: MKNOD, MKDIR, SYMLINK, CREATE.
+//! Requests that make an inode: MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE.
 
 use super::entry::Entry;
 use super::open::Opened;
@@ -103,8 +103,27 @@ impl Operation for Symlink<'_> {
     struct_reply!(EntryOut => Entry, |out, _this| Entry::from_wire(&out));
 }
 
+/// Whether a new file gets a name. The two have opcodes of their own.
+pub trait Creation {
+    /// CREATE or TMPFILE.
+    const OPCODE: Opcode;
+}
+
+/// It gets one.
+pub struct Named;
+/// It gets none; what is in its place on the wire means nothing.
+pub struct Nameless;
+
+impl Creation for Named {
+    const OPCODE: Opcode = Opcode::Create;
+}
+
+impl Creation for Nameless {
+    const OPCODE: Opcode = Opcode::Tmpfile;
+}
+
 /// Makes a file and opens it.
-pub struct Create<'a> {
+pub struct Create<'a, C: Creation> {
     /// The name.
     pub name: Name<'a>,
     /// `O_*` flags of the open.
@@ -113,10 +132,12 @@ pub struct Create<'a> {
     pub mode: u32,
     /// The caller's umask.
     pub umask: u32,
+    /// Whether it gets a name.
+    pub creation: C,
 }
 
-impl Operation for Create<'_> {
-    const OPCODE: Opcode = Opcode::Create;
+impl<C: Creation> Operation for Create<'_, C> {
+    const OPCODE: Opcode = C::OPCODE;
     type Reply = (Entry, Opened);
 
     fn body_len(&self) -> usize {

@@ -1013,3 +1013,98 @@ TEST(copies_between_mounts_are_the_kernels)
 	close(fd);
 	rawfs_stop(fs);
 }
+
+/* The file without a name is node 2, which has had another life. */
+static bool serve_tmpfile(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct {
+		struct fuse_entry_out e;
+		struct fuse_open_out o;
+	} out = {};
+
+	if (req->in.opcode == FUSE_LINK) {
+		fs->node[2].nlink = 1;
+		strcpy(fs->node[2].name, req->body + sizeof(struct fuse_link_in));
+		rawfs_entry(fs, 2, &out.e);
+		return reply(fs, req, 0, &out.e, sizeof(out.e));
+	}
+	if (req->in.opcode != FUSE_TMPFILE)
+		return false;
+	fs->node[2].name[0] = 0;
+	fs->node[2].nlink = 0;
+	fs->node[2].size = 0;
+	rawfs_entry(fs, 2, &out.e);
+	out.o.fh = 77;
+	return reply(fs, req, 0, &out, sizeof(out));
+}
+
+TEST(files_without_a_name)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_create_in *in;
+	struct stat st;
+	char self[64];
+	int fd;
+
+	special = serve_tmpfile;
+	rawfs_start(fs, "");
+	umask(027);
+	fd = open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666);
+	CHECK(fd >= 0);
+	in = last(FUSE_TMPFILE);
+	CHECK_EQ(seen[latest(FUSE_TMPFILE)].in.nodeid, 3);
+	CHECK_EQ(in->mode, S_IFREG | 0640);
+	CHECK_EQ(in->umask, 027);
+	CHECK_EQ(in->flags & (O_TMPFILE | O_ACCMODE), O_TMPFILE | O_RDWR);
+	CHECK_EQ(seen[latest(FUSE_TMPFILE)].len, sizeof(*in) + 2);
+	CHECK_EQ(fs->count[FUSE_OPEN], 0);
+	CHECK_EQ(write(fd, "data", 4), 4);
+	CHECK_EQ(((struct fuse_write_in *)last(FUSE_WRITE))->fh, 77);
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(st.st_nlink, 0);
+	CHECK_EQ(st.st_size, 4);
+	/* It may get a name. */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	CHECK_EQ(linkat(AT_FDCWD, self, AT_FDCWD, rawfs_path(fs, "named"), AT_SYMLINK_FOLLOW), 0);
+	CHECK_EQ(((struct fuse_link_in *)last(FUSE_LINK))->oldnodeid, 2);
+	CHECK_EQ(stat(rawfs_path(fs, "named"), &st), 0);
+	CHECK_EQ(st.st_nlink, 1);
+	close(fd);
+	EVENTUALLY(fs->count[FUSE_RELEASE] == 1);
+	CHECK_EQ(((struct fuse_release_in *)last(FUSE_RELEASE))->fh, 77);
+	rawfs_stop(fs);
+}
+
+TEST(without_tmpfile_a_server_is_asked_once)
+{
+	struct rawfs *fs = new_fs();
+
+	rawfs_start(fs, "");
+	CHECK_ERR(open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666), EOPNOTSUPP);
+	CHECK_ERR(open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666), EOPNOTSUPP);
+	CHECK_EQ(fs->count[FUSE_TMPFILE], 1);
+	rawfs_stop(fs);
+}
+
+static bool bad_tmpfile(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct {
+		struct fuse_entry_out e;
+		struct fuse_open_out o;
+	} out = {};
+
+	if (req->in.opcode != FUSE_TMPFILE)
+		return false;
+	rawfs_entry(fs, 3, &out.e);
+	return reply(fs, req, 0, &out, sizeof(out));
+}
+
+TEST(a_file_without_a_name_is_a_file)
+{
+	struct rawfs *fs = new_fs();
+
+	special = bad_tmpfile;
+	rawfs_start(fs, "");
+	CHECK_ERR(open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666), EIO);
+	rawfs_stop(fs);
+}

@@ -88,7 +88,8 @@ pub(crate) struct HandlerTable<T>(PhantomData<T>);
 
 impl<T: XattrOperations> HandlerTable<T> {
     const HANDLER: bindings::xattr_handler = bindings::xattr_handler {
-        prefix: b"\0".as_ptr().cast(),
+        // An empty string.
+        prefix: core::ptr::from_ref(&0u8),
         get: Some(get::<T>),
         set: Some(set::<T>),
         ..pin_init::zeroed()
@@ -270,11 +271,8 @@ pub(crate) unsafe extern "C" fn set_acl<T: XattrOperations>(
             Err(E2BIG)
         } else {
             // SAFETY: As long as said, and nobody else has it.
-            T::set_acl(
-                inode,
-                name,
-                Some(unsafe { core::slice::from_raw_parts(value.cast(), size) }),
-            )
+            let bytes = unsafe { core::slice::from_raw_parts(value.cast(), size) };
+            T::set_acl(inode, name, Some(bytes))
         };
         // SAFETY: The value was allocated for us.
         unsafe { bindings::kfree(value) };

@@ -166,6 +166,7 @@ impl Operation for Removexattr<'_> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use zerocopy::IntoBytes;
 
@@ -201,7 +202,7 @@ mod tests {
             size: 65536,
             flags: 2,
         };
-        let mut body = vec![0; op.body_len()];
+        let mut body = std::vec![0; op.body_len()];
         op.fill(&mut Writer::new(&mut body)).unwrap();
         assert_eq!(body, b"\0\0\x01\0\x02\0\0\0user.a\0");
     }

@@ -14,6 +14,7 @@ use crate::connection::call::Envelope;
 use crate::connection::End;
 use crate::prelude::*;
 use fuse_pure::op::attr::Statfs;
+use fuse_pure::op::attr::Syncfs;
 use fuse_pure::op::forget::Destroy;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
@@ -46,6 +47,21 @@ impl SuperOperations for Fuse {
             free_files: stat.ffree,
             name_max: stat.namelen,
         })
+    }
+
+    /// Only a server that has a block device is asked: only an administrator can start one, and
+    /// sync(2), which waits for all file systems, must not wait for a server of just anybody's.
+    fn sync(root: &Inode) -> Result {
+        let mount = inode::mount(root);
+        if mount.options.block_size.is_none() {
+            return Ok(());
+        }
+        // What has to be done does not depend on who asks for it.
+        let envelope = Envelope::by_any_caller(inode::node(root)?);
+        match mount.connection.call(&Syncfs, envelope) {
+            Err(ENOSYS) => Ok(()),
+            other => other,
+        }
     }
 
     fn umount_begin(sb: &SuperBlock) {

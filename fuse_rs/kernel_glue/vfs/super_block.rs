@@ -25,6 +25,9 @@ pub trait SuperOperations: FileSystem {
     /// Size and usage. May sleep.
     fn statfs(root: &Dentry<Self>) -> Result<FsStatistics>;
 
+    /// Makes everything durable. May sleep.
+    fn sync(root: &Inode<Self>) -> Result;
+
     /// The mount is to be given up even if it hangs.
     fn umount_begin(sb: &SuperBlock<Self>);
 
@@ -272,6 +275,7 @@ impl<T: SuperOperations> SuperTable<T> {
         evict_inode: Some(evict_inode::<T>),
         drop_inode: Some(bindings::inode_just_drop),
         statfs: Some(statfs::<T>),
+        sync_fs: Some(sync_fs::<T>),
         umount_begin: Some(umount_begin::<T>),
         show_options: Some(show_options::<T>),
         ..pin_init::zeroed()
@@ -315,6 +319,23 @@ unsafe extern "C" fn statfs<T: SuperOperations>(
         out.f_files = stat.files;
         out.f_ffree = stat.free_files;
         out.f_namelen = stat.name_max as isize;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a super block of the file system.
+unsafe extern "C" fn sync_fs<T: SuperOperations>(sb: *mut bindings::super_block, wait: i32) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        let root = unsafe { (*sb).s_root };
+        // Only what waits makes durable; and without a root, the mount is on its way out.
+        if wait != 0 && !root.is_null() {
+            // SAFETY: The VFS keeps the super block from being shut down.
+            let root = unsafe { Dentry::<T>::from_raw(root) };
+            T::sync(root.inode().ok_or(EIO)?)?;
+        }
         Ok(0)
     })
 }

@@ -185,6 +185,14 @@ pub struct NotifyStoreOut {
     pub padding: u32,
 }
 
+/// Body of SYNCFS.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SyncfsIn {
+    /// Zero.
+    pub padding: u64,
+}
+
 wire_size!(
     ForgetIn = 8,
     BatchForgetIn = 8,
@@ -203,4 +211,5 @@ wire_size!(
     GetxattrIn = 8,
     GetxattrOut = 8,
     SetxattrIn = 8,
+    SyncfsIn = 8,
 );

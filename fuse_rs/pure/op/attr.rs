@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! GETATTR, SETATTR, ACCESS and STATFS.
+//! GETATTR, SETATTR, ACCESS, STATFS and SYNCFS.
 
 use super::entry::Attributes;
 use super::entry::Time;
@@ -19,6 +19,7 @@ use crate::abi::flags::SetattrValid;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::Opcode;
 use crate::abi::misc::AccessIn;
+use crate::abi::misc::SyncfsIn;
 use core::mem::size_of;
 
 /// Fresh attributes of an inode.
@@ -210,6 +211,23 @@ impl Operation for Statfs {
     }
 
     struct_reply!(StatfsOut => StatfsOut, |out, _this| Ok(out));
+}
+
+/// Makes everything durable.
+pub struct Syncfs;
+
+impl Operation for Syncfs {
+    const OPCODE: Opcode = Opcode::Syncfs;
+
+    fn body_len(&self) -> usize {
+        size_of::<SyncfsIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.put(&SyncfsIn { padding: 0 })
+    }
+
+    header_reply!();
 }
 
 #[cfg(test)]

@@ -162,6 +162,7 @@ fn layouts() -> Vec<Layout> {
         AccessIn = fuse_access_in { mask, padding }
         GetxattrIn = fuse_getxattr_in { size, padding }
         GetxattrOut = fuse_getxattr_out { size, padding }
+        SyncfsIn = fuse_syncfs_in { padding }
         SetxattrIn = fuse_setxattr_in first uapi::FUSE_COMPAT_SETXATTR_IN_SIZE => { size, flags }
     }
 }

@@ -2,6 +2,7 @@
 /* Operations beyond reading, writing and naming: what is asked of a server, and what if it has none. */
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
 #include <linux/falloc.h>
@@ -1107,4 +1108,62 @@ TEST(a_file_without_a_name_is_a_file)
 	rawfs_start(fs, "");
 	CHECK_ERR(open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666), EIO);
 	rawfs_stop(fs);
+}
+
+static int sync_error;
+
+static bool serve_syncfs(struct rawfs *fs, struct rawfs_req *req)
+{
+	return req->in.opcode == FUSE_SYNCFS && reply(fs, req, sync_error, NULL, 0);
+}
+
+TEST(servers_of_users_are_not_asked_to_sync)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	special = serve_syncfs;
+	rawfs_start(fs, "");
+	fd = open(fs->mnt, O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(syncfs(fd), 0);
+	CHECK_EQ(fs->count[FUSE_SYNCFS], 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(servers_with_a_device_are_asked_to_sync)
+{
+	struct rawfs *fs = new_fs();
+	char options[128], type[64];
+	int fd;
+
+	if (system("modprobe brd rd_nr=1 rd_size=1024") || access("/dev/ram0", F_OK))
+		SKIP("no RAM disk");
+	special = serve_syncfs;
+	rawfs_start(fs, "");
+	rawfs_stop(fs);
+	CHECK_EQ(mkdir(fs->mnt, 0755), 0);
+	fs->fd = rawfs_open();
+	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fs->fd);
+	CHECK_EQ(mount("/dev/ram0", fs->mnt, type, 0, options), 0);
+	fs->running = false;
+	rawfs_serve(fs);
+	fd = open(fs->mnt, O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(syncfs(fd), 0);
+	CHECK_EQ(fs->count[FUSE_SYNCFS], 1);
+	CHECK_EQ(seen[latest(FUSE_SYNCFS)].in.nodeid, 1);
+	CHECK_EQ(seen[latest(FUSE_SYNCFS)].len, sizeof(struct fuse_syncfs_in));
+	sync_error = EIO;
+	CHECK_ERR(syncfs(fd), EIO);
+	/* One without the request is asked once. */
+	sync_error = ENOSYS;
+	CHECK_EQ(syncfs(fd), 0);
+	CHECK_EQ(syncfs(fd), 0);
+	CHECK_EQ(fs->count[FUSE_SYNCFS], 3);
+	close(fd);
+	CHECK_EQ(umount(fs->mnt), 0);
+	CHECK_EQ(fs->count[FUSE_SYNCFS], 3);
 }

@@ -3,6 +3,7 @@
 //! What the kernel asks of a mounted file system.
 
 pub(crate) mod attributes;
+pub(crate) mod birth;
 pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(crate) mod handle;

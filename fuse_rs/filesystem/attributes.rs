@@ -2,6 +2,7 @@
 
 //! Attributes: keeping them, fetching them, changing them.
 
+use super::birth;
 use super::handle::Handle;
 use super::inode;
 use super::inode::connection;
@@ -12,6 +13,7 @@ use super::Inode;
 use crate::connection::call::Envelope;
 use crate::page_cache::stale;
 use crate::prelude::*;
+use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::op::attr::Getattr;
@@ -34,7 +36,8 @@ use kernel_glue::vfs::inode_ops::InodeOperations;
 use kernel_glue::vfs::inode_ops::StatExtra;
 use kernel_glue::vfs::inode_ops::StatRequest;
 
-fn timestamp(time: Time) -> Timestamp {
+/// A time of the server's.
+pub(crate) fn timestamp(time: Time) -> Timestamp {
     Timestamp {
         sec: time.sec,
         nsec: time.nsec,
@@ -187,6 +190,29 @@ pub(crate) fn refresh(inode: &Inode) -> Result {
     }
 }
 
+/// Makes sure that what is asked for may be believed.
+fn refresh_for(inode: &Inode, request: StatRequest) -> Result {
+    if request.dont_sync() {
+        return Ok(());
+    }
+    if request.wants_birth() && !connection(inode).lacks(Opcode::Statx) {
+        if !request.force_sync() && are_fresh(inode) && !birth::is_unknown(inode) {
+            return Ok(());
+        }
+        match birth::fetch(inode) {
+            Err(ENOSYS) => {}
+            other => return other,
+        }
+    }
+    if !request.wants_any() {
+        Ok(())
+    } else if request.force_sync() {
+        fetch(inode, None)
+    } else {
+        refresh(inode)
+    }
+}
+
 fn new_time(time: NewTime) -> SetTime {
     let wire = |at: Timestamp| Time {
         sec: at.sec,
@@ -208,12 +234,8 @@ impl InodeOperations for Fuse {
                 Err(EACCES)
             };
         }
-        if request.force_sync() {
-            fetch(inode, None)?;
-        } else if !request.dont_sync() && request.wants_any() {
-            refresh(inode)?;
-        }
-        Ok(Some(extra(inode)))
+        refresh_for(inode, request)?;
+        Ok(Some(extra(inode, request)))
     }
 
     fn checks_by_mode(inode: &Inode) -> bool {
@@ -278,7 +300,7 @@ impl InodeOperations for Fuse {
     }
 }
 
-fn extra(inode: &Inode) -> StatExtra {
+fn extra(inode: &Inode, request: StatRequest) -> StatExtra {
     let block_size = inode.data().block_size();
     StatExtra {
         ino: inode.data().ino(),
@@ -288,6 +310,11 @@ fn extra(inode: &Inode) -> StatExtra {
             0
         },
         perm: inode.data().perm(),
+        birth: if request.wants_birth() {
+            birth::known(inode)
+        } else {
+            None
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 //! Inodes: which one a node id means, and what we hold of it.
 
 use super::attributes;
+use super::birth::Birth;
 use super::mount::Mount;
 use super::Inode;
 use super::SuperBlock;
@@ -22,6 +23,8 @@ use kernel_glue::vfs::inode::Got;
 pub(crate) struct InodeState {
     /// How new the attributes are.
     pub(crate) version: AttrVersion,
+    /// When the inode was made.
+    pub(crate) birth: Birth,
 }
 
 /// Data of an inode.
@@ -65,6 +68,7 @@ impl InodeData {
             state <- new_spinlock!(
                 InodeState {
                     version: AttrVersion(0),
+                    birth: Birth::Unknown,
                 },
                 "fuse_rs::InodeData::state"
             ),

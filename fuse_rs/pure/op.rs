@@ -16,6 +16,7 @@ pub mod open;
 pub mod operation;
 pub mod range;
 pub mod rw;
+pub mod statx;
 pub mod xattr;
 
 pub use entry::Attributes;

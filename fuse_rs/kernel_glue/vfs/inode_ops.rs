@@ -3,6 +3,7 @@
 //! Operations that every inode has, and those of symbolic links.
 
 use super::attributes::NewAttributes;
+use super::attributes::Timestamp;
 use super::dentry::Dentry;
 use super::file::OpenFileRef;
 use super::inode::Inode;
@@ -96,6 +97,11 @@ impl StatRequest {
     pub fn wants_any(self) -> bool {
         self.mask & bindings::FUSE_RS_STATX_BASIC_STATS as u32 != 0
     }
+
+    /// The time the inode was made is asked for.
+    pub fn wants_birth(self) -> bool {
+        self.mask & bindings::STATX_BTIME != 0
+    }
 }
 
 /// What a getattr reports beyond what is in the inode.
@@ -107,6 +113,8 @@ pub struct StatExtra {
     pub block_size: u32,
     /// Permission bits.
     pub perm: u16,
+    /// When the inode was made, if that is known.
+    pub birth: Option<Timestamp>,
 }
 
 /// Operations of every inode.
@@ -198,6 +206,10 @@ pub(crate) unsafe extern "C" fn getattr<T: InodeOperations>(
             bindings::generic_fillattr(map, mask, inode.as_ptr(), stat);
             (*stat).ino = extra.ino;
             (*stat).mode = (*stat).mode & bindings::S_IFMT as u16 | extra.perm & 0o7777;
+            if let Some(birth) = extra.birth {
+                (*stat).btime = birth.to_c();
+                (*stat).result_mask |= bindings::STATX_BTIME;
+            }
             if extra.block_size != 0 {
                 (*stat).blksize = extra.block_size;
             }

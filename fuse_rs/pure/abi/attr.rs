@@ -167,6 +167,98 @@ pub struct StatfsOut {
     pub spare: [u32; 6],
 }
 
+/// Body of STATX.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StatxIn {
+    /// Bit 0: `fh` is valid.
+    pub getattr_flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// An open file.
+    pub fh: u64,
+    /// `AT_STATX_*`.
+    pub sx_flags: u32,
+    /// `STATX_*`: what is asked for.
+    pub sx_mask: u32,
+}
+
+/// A moment, in [`StatxOut`].
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SxTime {
+    /// Seconds.
+    pub tv_sec: i64,
+    /// Nanoseconds.
+    pub tv_nsec: u32,
+    /// Zero.
+    pub reserved: i32,
+}
+
+/// Attributes as statx(2) has them.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Statx {
+    /// `STATX_*`: what of this is there.
+    pub mask: u32,
+    /// Preferred block size.
+    pub blksize: u32,
+    /// `STATX_ATTR_*`.
+    pub attributes: u64,
+    /// Number of hard links.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permission bits.
+    pub mode: u16,
+    /// Zero.
+    pub spare0: [u16; 1],
+    /// Inode number shown to users.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Blocks of 512 bytes.
+    pub blocks: u64,
+    /// Which of `attributes` are supported.
+    pub attributes_mask: u64,
+    /// Time of last access.
+    pub atime: SxTime,
+    /// Time of birth.
+    pub btime: SxTime,
+    /// Time of last status change.
+    pub ctime: SxTime,
+    /// Time of last modification.
+    pub mtime: SxTime,
+    /// Device number of a device node.
+    pub rdev_major: u32,
+    /// The same.
+    pub rdev_minor: u32,
+    /// Device the inode is on.
+    pub dev_major: u32,
+    /// The same.
+    pub dev_minor: u32,
+    /// Zero.
+    pub spare2: [u64; 14],
+}
+
+/// Reply to STATX.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StatxOut {
+    /// Seconds for which the attributes may be cached.
+    pub attr_valid: u64,
+    /// Nanoseconds of `attr_valid`.
+    pub attr_valid_nsec: u32,
+    /// Zero.
+    pub flags: u32,
+    /// Zero.
+    pub spare: [u64; 2],
+    /// The attributes.
+    pub stat: Statx,
+}
+
 wire_size!(
     Attr = 88,
     EntryOut = 128,
@@ -175,4 +267,8 @@ wire_size!(
     SetattrIn = 88,
     Dirent = 24,
     StatfsOut = 80,
+    StatxIn = 24,
+    SxTime = 16,
+    Statx = 256,
+    StatxOut = 288,
 );

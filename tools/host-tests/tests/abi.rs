@@ -125,6 +125,14 @@ fn layouts() -> Vec<Layout> {
         StatfsOut = fuse_kstatfs {
             blocks, bfree, bavail, files, ffree, bsize, namelen, frsize, padding, spare,
         }
+        StatxIn = fuse_statx_in { getattr_flags, reserved, fh, sx_flags, sx_mask }
+        SxTime = fuse_sx_time { tv_sec, tv_nsec, reserved = __reserved }
+        Statx = fuse_statx {
+            mask, blksize, attributes, nlink, uid, gid, mode, spare0 = __spare0, ino, size, blocks,
+            attributes_mask, atime, btime, ctime, mtime, rdev_major, rdev_minor, dev_major,
+            dev_minor, spare2 = __spare2,
+        }
+        StatxOut = fuse_statx_out { attr_valid, attr_valid_nsec, flags, spare, stat }
         InitIn = fuse_init_in { major, minor, max_readahead, flags, flags2, unused }
         InitOut = fuse_init_out {
             major, minor, max_readahead, flags, max_background, congestion_threshold, max_write,

@@ -1167,3 +1167,177 @@ TEST(servers_with_a_device_are_asked_to_sync)
 	CHECK_EQ(umount(fs->mnt), 0);
 	CHECK_EQ(fs->count[FUSE_SYNCFS], 3);
 }
+
+/* What a STATX is answered with. */
+static struct fuse_statx_out statx_out;
+
+static bool serve_statx(struct rawfs *fs, struct rawfs_req *req)
+{
+	return req->in.opcode == FUSE_STATX && reply(fs, req, 0, &statx_out, sizeof(statx_out));
+}
+
+static struct rawfs *statx_fs(void)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_statx *st = &statx_out.stat;
+
+	special = serve_statx;
+	fs->entry_valid = fs->attr_valid = statx_out.attr_valid = 1000;
+	st->mask = STATX_BASIC_STATS | STATX_BTIME;
+	st->mode = S_IFREG | 0640;
+	st->nlink = 3;
+	st->uid = 7;
+	st->gid = 8;
+	st->ino = 2;
+	st->size = 4321;
+	st->blksize = 4096;
+	st->btime.tv_sec = 1000000007;
+	st->btime.tv_nsec = 5;
+	st->mtime.tv_sec = 99;
+	rawfs_start(fs, "");
+	return fs;
+}
+
+TEST(statx_tells_the_time_of_birth)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct fuse_statx_in *in;
+	struct statx st;
+
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BASIC_STATS, &st), 0);
+	CHECK_EQ(st.stx_mask & STATX_BTIME, 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 0);
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BASIC_STATS | STATX_BTIME, &st), 0);
+	in = last(FUSE_STATX);
+	CHECK_EQ(seen[latest(FUSE_STATX)].in.nodeid, 2);
+	CHECK_EQ(in->getattr_flags, 0);
+	CHECK_EQ(in->sx_flags, 0);
+	CHECK_EQ(in->sx_mask, STATX_BASIC_STATS | STATX_BTIME);
+	CHECK_EQ(st.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), STATX_BASIC_STATS | STATX_BTIME);
+	CHECK_EQ(st.stx_btime.tv_sec, 1000000007);
+	CHECK_EQ(st.stx_btime.tv_nsec, 5);
+	CHECK_EQ(st.stx_mode, S_IFREG | 0640);
+	CHECK_EQ(st.stx_nlink, 3);
+	CHECK_EQ(st.stx_uid, 7);
+	CHECK_EQ(st.stx_gid, 8);
+	CHECK_EQ(st.stx_size, 4321);
+	CHECK_EQ(st.stx_mtime.tv_sec, 99);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 0);
+	rawfs_stop(fs);
+}
+
+TEST(a_time_of_birth_is_kept)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct statx st;
+
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BTIME, &st), 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 1);
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BTIME, &st), 0);
+	CHECK_EQ(statx(AT_FDCWD, file, AT_STATX_DONT_SYNC, STATX_BTIME, &st), 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 1);
+	CHECK_EQ(st.stx_btime.tv_sec, 1000000007);
+	CHECK_EQ(statx(AT_FDCWD, file, AT_STATX_FORCE_SYNC, STATX_BTIME, &st), 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 2);
+	CHECK_EQ(statx(AT_FDCWD, file, AT_STATX_FORCE_SYNC, STATX_SIZE, &st), 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 2);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
+	rawfs_stop(fs);
+}
+
+TEST(nothing_is_asked_for_nothing)
+{
+	struct rawfs *fs = statx_fs();
+	struct statx st;
+
+	CHECK_EQ(statx(AT_FDCWD, rawfs_path(fs, "file"), AT_STATX_FORCE_SYNC, 0, &st), 0);
+	CHECK_EQ(fs->count[FUSE_STATX], 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 0);
+	rawfs_stop(fs);
+}
+
+TEST(a_server_may_not_know_the_time_of_birth)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct statx st;
+
+	statx_out.stat.mask = STATX_BASIC_STATS;
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BASIC_STATS | STATX_BTIME, &st), 0);
+		CHECK_EQ(st.stx_mask & STATX_BTIME, 0);
+		CHECK_EQ(st.stx_size, 4321);
+	}
+	CHECK_EQ(fs->count[FUSE_STATX], 1);
+	rawfs_stop(fs);
+}
+
+TEST(without_statx_a_server_is_asked_once)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct statx st;
+
+	special = NULL;
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(statx(AT_FDCWD, file, AT_STATX_FORCE_SYNC, STATX_SIZE | STATX_BTIME, &st), 0);
+		CHECK_EQ(st.stx_mask & STATX_BTIME, 0);
+		CHECK_EQ(st.stx_size, 12);
+	}
+	CHECK_EQ(fs->count[FUSE_STATX], 1);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 3);
+	/* There is nothing else to ask for, then. */
+	CHECK_EQ(statx(AT_FDCWD, file, AT_STATX_FORCE_SYNC, STATX_BTIME, &st), 0);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 3);
+	rawfs_stop(fs);
+}
+
+TEST(statx_is_checked)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct statx st;
+
+	statx_out.stat.btime.tv_nsec = UINT32_MAX;
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BTIME, &st), 0);
+	CHECK_EQ(st.stx_btime.tv_nsec, 999999999);
+	statx_out.stat.size = 1ULL << 63;
+	CHECK_ERR(statx(AT_FDCWD, file, AT_STATX_FORCE_SYNC, STATX_BTIME, &st), EIO);
+	rawfs_stop(fs);
+}
+
+TEST(statx_of_another_type_makes_bad)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct stat st;
+	struct statx stx;
+	int fd = open(file, O_RDONLY);
+
+	CHECK(fd >= 0);
+	statx_out.stat.mode = S_IFDIR | 0755;
+	CHECK_ERR(statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &stx), EIO);
+	CHECK_ERR(fstat(fd, &st), EIO);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+/* Only some of the attributes. */
+TEST(incomplete_statx_is_completed)
+{
+	struct rawfs *fs = statx_fs();
+	const char *file = rawfs_path(fs, "file");
+	struct statx st;
+
+	RS_ONLY("it passes zeroes on");
+	statx_out.stat.mask = STATX_BTIME;
+	statx_out.stat.mode = 0;
+	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BASIC_STATS | STATX_BTIME, &st), 0);
+	CHECK_EQ(st.stx_size, 12);
+	CHECK_EQ(st.stx_mode, S_IFREG | 0644);
+	CHECK_EQ(st.stx_btime.tv_sec, 1000000007);
+	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
+	rawfs_stop(fs);
+}

@@ -286,7 +286,7 @@ TEST(xattr_sizes_have_bounds)
 {
 	struct rawfs *fs = new_fs();
 	struct fuse_getxattr_out out = { .size = UINT32_MAX };
-	const char *file = rawfs_path(fs, "file");
+	const char *file;
 	char value[4];
 
 	special = answer_xattrs;
@@ -1339,5 +1339,171 @@ TEST(incomplete_statx_is_completed)
 	CHECK_EQ(st.stx_mode, S_IFREG | 0644);
 	CHECK_EQ(st.stx_btime.tv_sec, 1000000007);
 	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
+	rawfs_stop(fs);
+}
+
+static int access_error;
+
+static bool serve_access(struct rawfs *fs, struct rawfs_req *req)
+{
+	return req->in.opcode == FUSE_ACCESS && reply(fs, req, access_error, NULL, 0);
+}
+
+TEST(access_and_chdir_ask_the_server)
+{
+	struct rawfs *fs = new_fs();
+	const char *file;
+	int fd;
+
+	special = serve_access;
+	rawfs_start(fs, "");
+	file = rawfs_path(fs, "file");
+	CHECK_EQ(access(file, R_OK | W_OK), 0);
+	CHECK_EQ(((struct fuse_access_in *)last(FUSE_ACCESS))->mask, R_OK | W_OK);
+	CHECK_EQ(seen[latest(FUSE_ACCESS)].in.nodeid, 2);
+	CHECK_EQ(access(file, F_OK), 0);
+	CHECK_EQ(((struct fuse_access_in *)last(FUSE_ACCESS))->mask, 0);
+	CHECK_EQ(chdir(rawfs_path(fs, "dir")), 0);
+	CHECK_EQ(((struct fuse_access_in *)last(FUSE_ACCESS))->mask, X_OK);
+	CHECK_EQ(chdir("/"), 0);
+	access_error = EPERM;
+	CHECK_ERR(access(file, R_OK), EPERM);
+	CHECK_EQ(fs->count[FUSE_ACCESS], 4);
+	/* Other uses are judged when they come. */
+	fs->node[2].mode = S_IFREG;
+	fd = open(file, O_RDWR);
+	CHECK(fd >= 0);
+	close(fd);
+	CHECK_EQ(fs->count[FUSE_ACCESS], 4);
+	rawfs_stop(fs);
+}
+
+TEST(without_access_everything_is_allowed)
+{
+	struct rawfs *fs = new_fs();
+
+	rawfs_start(fs, "");
+	fs->node[2].mode = S_IFREG;
+	CHECK_EQ(access(rawfs_path(fs, "file"), R_OK), 0);
+	CHECK_EQ(access(rawfs_path(fs, "file"), R_OK | W_OK), 0);
+	CHECK_EQ(fs->count[FUSE_ACCESS], 1);
+	rawfs_stop(fs);
+}
+
+TEST(with_default_permissions_access_is_by_mode)
+{
+	struct rawfs *fs = new_fs();
+
+	special = serve_access;
+	rawfs_start(fs, ",allow_other,default_permissions");
+	fs->node[2].mode = S_IFREG | 0640;
+	CHECK_EQ(AS_NOBODY(access(rawfs_path(fs, "file"), R_OK)), EACCES);
+	fs->node[2].mode = S_IFREG | 0644;
+	CHECK_EQ(AS_NOBODY(access(rawfs_path(fs, "file"), R_OK)), 0);
+	CHECK_EQ(AS_NOBODY(access(rawfs_path(fs, "file"), W_OK)), EACCES);
+	CHECK_EQ(fs->count[FUSE_ACCESS], 0);
+	rawfs_stop(fs);
+}
+
+/* A whiteout takes the place of what is renamed. */
+static bool serve_whiteout(struct rawfs *fs, struct rawfs_req *req)
+{
+	struct fuse_rename2_in *in = (void *)req->body;
+
+	if (req->in.opcode != FUSE_RENAME2 || !(in->flags & RENAME_WHITEOUT))
+		return false;
+	strcpy(fs->node[2].name, "renamed");
+	strcpy(fs->node[3].name, "file");
+	fs->node[3].mode = S_IFCHR;
+	return reply(fs, req, 0, NULL, 0);
+}
+
+TEST(a_rename_may_leave_a_whiteout)
+{
+	struct rawfs *fs = new_fs();
+	struct fuse_rename2_in *in;
+	struct stat st;
+	char *names;
+
+	special = serve_whiteout;
+	fs->entry_valid = fs->attr_valid = 1000;
+	rawfs_start(fs, "");
+	CHECK_EQ(renameat2(AT_FDCWD, rawfs_path(fs, "file"), AT_FDCWD, rawfs_path(fs, "renamed"),
+			   RENAME_WHITEOUT),
+		 0);
+	in = last(FUSE_RENAME2);
+	names = (char *)(in + 1);
+	CHECK_EQ(in->newdir, 1);
+	CHECK_EQ(in->flags, RENAME_WHITEOUT);
+	CHECK(!strcmp(names, "file"));
+	CHECK(!strcmp(names + 5, "renamed"));
+	CHECK_EQ(stat(rawfs_path(fs, "renamed"), &st), 0);
+	CHECK_EQ(st.st_mode, S_IFREG | 0644);
+	CHECK_EQ(stat(rawfs_path(fs, "file"), &st), 0);
+	CHECK_EQ(st.st_mode, S_IFCHR);
+	CHECK_EQ(st.st_rdev, 0);
+	rawfs_stop(fs);
+}
+
+/* A process in `call`, which is killed when the server has got `opcode`; the server does it later. */
+#define KILL_IN(fs, opcode, call)                                                                  \
+	({                                                                                         \
+		pid_t ki_pid = fork();                                                             \
+		if (ki_pid == 0)                                                                   \
+			_exit((call) < 0);                                                         \
+		EVENTUALLY((fs)->count[opcode] > 0);                                               \
+		kill(ki_pid, SIGKILL);                                                             \
+		CHECK_EQ(waitpid(ki_pid, NULL, 0), ki_pid);                                        \
+	})
+
+static atomic_bool answered_late;
+
+/* Does what it is asked after the caller has been killed. */
+static bool serve_later(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_FALLOCATE && req->in.opcode != FUSE_COPY_FILE_RANGE_64)
+		return false;
+	usleep(500000);
+	serve_fallocate(fs, req);
+	serve_copy(fs, req);
+	answered_late = true;
+	return true;
+}
+
+TEST(what_a_killed_caller_punches_is_not_cached)
+{
+	struct rawfs *fs = new_fs();
+	int fd;
+
+	RS_ONLY("it cannot be killed then");
+	special = serve_later;
+	fd = cached_file(fs);
+	KILL_IN(fs, FUSE_FALLOCATE,
+		fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 5000, 5000));
+	EVENTUALLY(answered_late);
+	CHECK_EQ(byte_at(fd, 4999), 'x');
+	CHECK_EQ(byte_at(fd, 5000), 0);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(what_a_killed_caller_copies_is_not_cached)
+{
+	struct rawfs *fs = new_fs();
+	off_t from = 0, to = 9000;
+	int fd, copy;
+
+	RS_ONLY("it cannot be killed then");
+	special = serve_later;
+	copy_opcode = FUSE_COPY_FILE_RANGE_64;
+	copy_max = -1;
+	fd = cached_files(fs, &copy);
+	KILL_IN(fs, FUSE_COPY_FILE_RANGE_64, copy_file_range(fd, &from, copy, &to, 5000, 0));
+	EVENTUALLY(answered_late);
+	CHECK_EQ(byte_at(copy, 8999), 'y');
+	CHECK_EQ(byte_at(copy, 9000), 'x');
+	CHECK_EQ(lseek(copy, 0, SEEK_END), 14000);
+	close(fd);
+	close(copy);
 	rawfs_stop(fs);
 }

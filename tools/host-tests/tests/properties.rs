@@ -13,9 +13,12 @@ use fuse_pure::logic::dirents::{Entries, NAME_MAX};
 use fuse_pure::logic::forget_turn::{ForgetTurn, Turn, FORGETS, REQUESTS};
 use fuse_pure::logic::negotiate::{offered, Offer};
 use fuse_pure::op::attr::{Getattr, Setattr};
-use fuse_pure::op::create::Create;
+use fuse_pure::op::create::{Create, Named};
 use fuse_pure::op::name::{Readlink, Rename2};
+use fuse_pure::op::range::{Copy, CopyFileRange, CopyFileRange64, Extent, Lseek};
 use fuse_pure::op::rw::Read;
+use fuse_pure::op::statx::Statx;
+use fuse_pure::op::xattr::{Getxattr, Listxattr};
 use fuse_pure::op::{Lookup, LookupReply, Operation, Timeout};
 use proptest::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
@@ -138,7 +141,26 @@ proptest! {
         let name = Name::new(b"n").unwrap();
         let _ = Getattr { fh: None }.parse(&bytes);
         let _ = Setattr::default().parse(&bytes);
-        let _ = Create { name, flags: 0, mode: 0, umask: 0 }.parse(&bytes);
+        let _ = Create { name, flags: 0, mode: 0, umask: 0, creation: Named }.parse(&bytes);
+        let _ = Statx.parse(&bytes);
+        let _ = Statx.parse(bytes.get(..288).unwrap_or(&bytes));
+        for size in [0, 400] {
+            let _ = Getxattr { name, size }.parse(&bytes);
+            let _ = Listxattr { size }.parse(&bytes);
+        }
+        let eight = bytes.get(..8).unwrap_or(&bytes);
+        let fh = FileHandle(0);
+        let _ = Lseek { fh, offset: 0, extent: Extent::Data }.parse(eight);
+        let copy = Copy {
+            from: fh,
+            from_offset: 0,
+            to_node: NodeId::ROOT,
+            to: fh,
+            to_offset: 0,
+            len: 1 << 33,
+        };
+        let _ = CopyFileRange(copy).parse(eight);
+        let _ = CopyFileRange64(copy).parse(eight);
         let _ = Readlink { max: 4095 }.parse(&bytes);
         let _ = Reader::new(&bytes).take::<OutHeader>();
         let _ = Reader::new(&bytes).take::<AttrOut>();

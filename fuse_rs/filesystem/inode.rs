@@ -234,6 +234,10 @@ pub(crate) fn from_entry(
                 new.set_generation(entry.generation.0 as u32);
                 attributes::initialise(&new, entry, version);
                 new.data().node.populate(lookup.into_node());
+                if let Some(terms) = sb.data().connection.terms() {
+                    // A folio is read in one request.
+                    new.allow_large_folios(terms.max_read as usize);
+                }
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));
             }

@@ -3,4 +3,5 @@
 //! The page cache.
 
 pub mod folio;
+pub mod mapping;
 pub mod readahead;

@@ -214,6 +214,11 @@ struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pg
 				   mapping_gfp_mask(mapping));
 }
 
+void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order)
+{
+	mapping_set_folio_order_range(mapping, 0, order);
+}
+
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac)
 {
 	return readahead_length(rac);

@@ -110,6 +110,7 @@ struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pg
 					       bool create);
 int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n);
 void fuse_rs_helper_folio_batch_release(struct folio_batch *batch);
+void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 
 /* faults */

@@ -147,6 +147,15 @@ pub(super) struct State {
     interrupted: bool,
     give_back: GiveBack,
     kept: Kept,
+    data: Option<Arc<PageData>>,
+}
+
+/// What a device file gets of a request it takes.
+pub(crate) struct Taken {
+    /// An interrupt is due.
+    pub(crate) interrupted: bool,
+    /// Data that follows the message.
+    pub(crate) data: Option<Arc<PageData>>,
 }
 
 /// A request and the place for its reply.
@@ -162,8 +171,8 @@ pub(crate) struct Request {
     pub(crate) shape: ReplyShape,
     /// Header and body.
     pub(crate) message: KVec<u8>,
-    /// Data that follows the body.
-    pub(crate) data: Option<Arc<PageData>>,
+    /// Bytes of data that follow.
+    data_len: usize,
     /// It holds a place among the background requests.
     place: Atomic<bool>,
     #[pin]
@@ -239,6 +248,7 @@ impl Request {
             give_back,
             kept,
         } = parts;
+        let data_len = data.as_ref().map_or(0, |data| data.len());
         let state = State {
             stage: Stage::Queued(buffer),
             owner: match completion {
@@ -249,6 +259,7 @@ impl Request {
             interrupted: false,
             give_back,
             kept,
+            data,
         };
         let request = request.pin_init_with(pin_init!(Self {
             link: Link::new(),
@@ -257,7 +268,7 @@ impl Request {
             opcode,
             shape,
             message,
-            data,
+            data_len,
             place: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::Request::state"),
             wait <- new_wait_queue!("fuse_rs::Request::wait"),
@@ -281,20 +292,20 @@ impl Request {
 
     /// Bytes of the whole message.
     pub(crate) fn message_len(&self) -> usize {
-        self.message
-            .len()
-            .saturating_add(self.data.as_ref().map_or(0, |data| data.len()))
+        self.message.len().saturating_add(self.data_len)
     }
 
-    /// The device file `device` takes the request. Returns whether an interrupt is due, or
-    /// nothing if the request is over.
-    pub(crate) fn set_sent(&self, device: u64) -> Option<bool> {
+    /// The device file `device` takes the request; nothing if the request is over.
+    pub(crate) fn set_sent(&self, device: u64) -> Option<Taken> {
         let mut state = self.state.lock();
         match core::mem::replace(&mut state.stage, Stage::Finished) {
             Stage::Queued(buffer) => {
                 state.stage = Stage::Sent(buffer);
                 state.device = device;
-                Some(state.interrupted)
+                Some(Taken {
+                    interrupted: state.interrupted,
+                    data: state.data.clone(),
+                })
             }
             other => {
                 state.stage = other;
@@ -339,11 +350,15 @@ impl Request {
         }
         let kept = core::mem::take(&mut state.kept);
         let give_back = core::mem::take(&mut state.give_back);
+        let mut data = state.data.take();
         // The buffer of a request that ends without a reply goes with the stage.
         let (unused, finish) = match core::mem::replace(&mut state.owner, Owner::Abandoned) {
             Owner::Waiter => {
                 state.owner = Owner::Waiter;
                 state.give_back = give_back;
+                // Before the waiter sees the answer: then it may have the only reference. It has
+                // one, so nothing is freed here.
+                data = None;
                 let answered = Stage::Answered(answer);
                 (
                     core::mem::replace(&mut state.stage, answered),
@@ -361,6 +376,7 @@ impl Request {
         };
         drop(state);
         drop(unused);
+        drop(data);
         if matches!(finish, Finish::Woken) {
             self.wait.wake_all();
         }

@@ -3,9 +3,10 @@
 //! Messages to and from pipes.
 
 use crate::bindings;
-use crate::mem::pages::OwnedPage;
+use crate::mem::pages::OwnedFolio;
 use crate::mem::pages::PageRef;
 use crate::mem::pages::SharedPage;
+use crate::mem::pages::SharedPages;
 use crate::mem::pages::PAGE_SIZE;
 use crate::uio::IovIterSource;
 use crate::uio::MessageSink;
@@ -161,7 +162,7 @@ impl Drop for TakenMessage {
 /// Collects a message in pages for a pipe. Pages are allocated as they are filled.
 pub(crate) struct PipeSink {
     full: KVec<PageRef>,
-    last: Option<OwnedPage>,
+    last: Option<OwnedFolio>,
     /// Bytes and pages that still fit.
     bytes_left: usize,
     pages_left: usize,
@@ -183,6 +184,19 @@ impl PipeSink {
         if let Some(page) = self.last.take() {
             self.full.push(page.into_ref(), GFP_KERNEL)?;
         }
+        Ok(())
+    }
+
+    fn put_page(&mut self, page: &SharedPage<'_>) -> Result {
+        let len = page.bytes().len();
+        if self.pages_left == 0 || len > self.bytes_left {
+            // The rest of the last page may do.
+            return self.put(page.bytes());
+        }
+        self.close_page()?;
+        self.full.push(page.share(), GFP_KERNEL)?;
+        self.pages_left -= 1;
+        self.bytes_left -= len;
         Ok(())
     }
 
@@ -232,7 +246,7 @@ impl MessageSink for PipeSink {
                 Some(page) => page,
                 None => {
                     self.pages_left = self.pages_left.saturating_sub(1);
-                    self.last.insert(OwnedPage::new()?)
+                    self.last.insert(OwnedFolio::new()?)
                 }
             };
             let done = page.append(bytes);
@@ -245,16 +259,7 @@ impl MessageSink for PipeSink {
         Ok(())
     }
 
-    fn put_page(&mut self, page: &SharedPage<'_>) -> Result {
-        let len = page.bytes().len();
-        if self.pages_left == 0 || len > self.bytes_left {
-            // The rest of the last page may do.
-            return self.put(page.bytes());
-        }
-        self.close_page()?;
-        self.full.push(page.share(), GFP_KERNEL)?;
-        self.pages_left -= 1;
-        self.bytes_left -= len;
-        Ok(())
+    fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {
+        pages.pages().try_for_each(|page| self.put_page(&page))
     }
 }

@@ -3,7 +3,7 @@
 //! Copying to and from whoever calls.
 
 use crate::bindings;
-use crate::mem::pages::SharedPage;
+use crate::mem::pages::SharedPages;
 pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -59,9 +59,9 @@ pub trait MessageSink {
     /// `EFAULT` when they do not fit or the destination is bad; `ENOMEM`.
     fn put(&mut self, bytes: &[u8]) -> Result;
 
-    /// Appends a page, as [`MessageSink::put`] or without copying it.
-    fn put_page(&mut self, page: &SharedPage<'_>) -> Result {
-        self.put(page.bytes())
+    /// Appends pages, as [`MessageSink::put`] or without copying them.
+    fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {
+        self.put(pages.bytes())
     }
 }
 

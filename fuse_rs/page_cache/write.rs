@@ -2,8 +2,9 @@
 
 //! Writing through to the server.
 //!
-//! The caller's data is copied once, into the request. When the server has taken it, it is copied
-//! from there into the page cache, so that no folio is locked while the server is waited for.
+//! The caller's data is copied once, into pages of the request. When the server has taken it, these
+//! become the page cache, or are copied to what is there already, so that no folio is locked while
+//! the server is waited for.
 
 use super::stale;
 use crate::connection::call::Envelope;
@@ -55,16 +56,25 @@ fn write_through(
     let mut total = 0usize;
     while !from.is_empty() {
         let position = io.position();
-        let data =
-            match PageData::copy_from(from, max).and_then(|data| Ok(Arc::new(data, GFP_KERNEL)?)) {
-                Ok(data) => data,
-                Err(error) if total == 0 => return Err(error),
-                Err(_) => break,
-            };
+        let data = if cached {
+            // If it takes several requests anyway, all but the first start with a page.
+            let past = position as usize % PAGE_SIZE;
+            let aligns = from.len() > max && max > past && max % PAGE_SIZE == 0;
+            let len = if aligns { max - past } else { max };
+            inode.copy_for_cache(from, position, len)
+        } else {
+            PageData::copy_from(from, max)
+        };
+        let data = match data.and_then(|data| Ok(Arc::new(data, GFP_KERNEL)?)) {
+            Ok(data) => data,
+            Err(error) if total == 0 => return Err(error),
+            Err(_) => break,
+        };
+        let len = data.len();
         let op = Write {
             fh: handle.fh(),
             offset: position,
-            size: u32::try_from(data.len()).map_err(|_| EINVAL)?,
+            size: u32::try_from(len).map_err(|_| EINVAL)?,
             write_flags: WriteFlags::empty(),
             flags: io.file().flags(),
         };
@@ -73,7 +83,7 @@ fn write_through(
             Err(error) => {
                 // Nobody knows what of it the server has taken.
                 attributes::invalidate(inode);
-                let _ = stale::drop_range(inode, position, data.len() as u64);
+                let _ = stale::drop_range(inode, position, len as u64);
                 if total == 0 {
                     return Err(error);
                 }
@@ -82,7 +92,7 @@ fn write_through(
         };
         let end = position.saturating_add(written as u64);
         if cached {
-            update_cache(inode, position, &data, written);
+            update_cache(inode, position, data, written);
         } else {
             // If the caller is killed, the data is written all the same.
             let _ = stale::drop_range(inode, position, written as u64);
@@ -91,7 +101,7 @@ fn write_through(
         attributes::written(inode, end);
         io.set_position(end);
         total = total.saturating_add(written);
-        if written < data.len() {
+        if written < len {
             break;
         }
     }
@@ -104,30 +114,20 @@ fn write_through(
 
 /// The server has sent what it has at `position`.
 pub(crate) fn store(inode: &Inode, position: u64, data: &PageData) {
-    update_cache(inode, position, data, data.len());
+    if stale::settle(inode, position, data.len() as u64).is_ok() {
+        inode.update_cached(position, data, data.len());
+    }
     attributes::written(inode, position.saturating_add(data.len() as u64));
 }
 
 /// Brings the page cache up to what the server has.
-fn update_cache(inode: &Inode, position: u64, data: &PageData, len: usize) {
+fn update_cache(inode: &Inode, position: u64, data: Arc<PageData>, len: usize) {
     if stale::settle(inode, position, len as u64).is_err() {
         return;
     }
-    let page = PAGE_SIZE as u64;
-    let mut done = 0usize;
-    while done < len {
-        let at = position.saturating_add(done as u64);
-        let offset = (at % page) as usize;
-        let part = (PAGE_SIZE - offset).min(len - done);
-        let whole = part == PAGE_SIZE;
-        if let Some(mut folio) = inode.lock_cached_folio(at / page, whole) {
-            let within = at.saturating_sub(folio.position()) as usize;
-            if folio.is_uptodate() {
-                data.copy_to_folio(done, &mut folio, within, part);
-            } else if whole && folio.size() == PAGE_SIZE {
-                data.fill_folio(done, &mut folio);
-            }
-        }
-        done += part;
+    match Arc::into_unique_or_drop(data) {
+        Some(mut data) => inode.cache_written(position, core::mem::take(&mut *data), len),
+        // The server answers while it still reads the request in another thread.
+        None => inode.invalidate_range(position, len as u64),
     }
 }

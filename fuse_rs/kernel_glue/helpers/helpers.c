@@ -214,6 +214,31 @@ struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pg
 				   mapping_gfp_mask(mapping));
 }
 
+struct folio *fuse_rs_helper_alloc_folio(gfp_t gfp, unsigned int order)
+{
+	return folio_alloc(gfp, order);
+}
+
+void *fuse_rs_helper_folio_address(struct folio *folio)
+{
+	return folio_address(folio);
+}
+
+int fuse_rs_helper_folio_ref_count(struct folio *folio)
+{
+	return folio_ref_count(folio);
+}
+
+int fuse_rs_helper_add_folio(struct address_space *mapping, struct folio *folio, pgoff_t index)
+{
+	return filemap_add_folio(mapping, folio, index, mapping_gfp_mask(mapping) | __GFP_WRITE);
+}
+
+unsigned int fuse_rs_helper_max_folio_order(struct address_space *mapping)
+{
+	return mapping_max_folio_order(mapping);
+}
+
 void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order)
 {
 	mapping_set_folio_order_range(mapping, 0, order);
@@ -311,6 +336,11 @@ bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx)
 void fuse_rs_helper_get_page(void *address)
 {
 	get_page(virt_to_page(address));
+}
+
+void fuse_rs_helper_put_page(void *address)
+{
+	put_page(virt_to_page(address));
 }
 
 unsigned long fuse_rs_helper_totalram_pages(void)

@@ -40,6 +40,8 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE,
 	FUSE_RS_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT,
 	FUSE_RS_PURPOSE_RECONFIGURE = FS_CONTEXT_FOR_RECONFIGURE,
+	FUSE_RS_GFP_CACHE	= (__force u32)(GFP_USER | __GFP_MOVABLE),
+	FUSE_RS_GFP_LARGE	= (__force u32)(__GFP_NORETRY | __GFP_NOWARN),
 	FUSE_RS_STATX_BASIC_STATS = STATX_BASIC_STATS,
 	FUSE_RS_IOCB_DIRECT	= IOCB_DIRECT,
 	FUSE_RS_IOCB_APPEND	= IOCB_APPEND,
@@ -91,6 +93,7 @@ void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const ch
 
 /* pages and folios */
 void fuse_rs_helper_get_page(void *address);
+void fuse_rs_helper_put_page(void *address);
 unsigned long fuse_rs_helper_totalram_pages(void);
 struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
 void fuse_rs_helper_folio_get(struct folio *folio);
@@ -110,6 +113,11 @@ struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pg
 					       bool create);
 int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n);
 void fuse_rs_helper_folio_batch_release(struct folio_batch *batch);
+struct folio *fuse_rs_helper_alloc_folio(gfp_t gfp, unsigned int order);
+void *fuse_rs_helper_folio_address(struct folio *folio);
+int fuse_rs_helper_folio_ref_count(struct folio *folio);
+int fuse_rs_helper_add_folio(struct address_space *mapping, struct folio *folio, pgoff_t index);
+unsigned int fuse_rs_helper_max_folio_order(struct address_space *mapping);
 void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 

@@ -13,14 +13,19 @@ use kernel::prelude::*;
 /// Size of a page in bytes.
 pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
-/// One page, filled from the start.
+/// Largest order of folios that nobody but us ever sees: the kernel does not have to try hard
+/// for them.
+const MAX_PRIVATE_ORDER: u32 = 3;
+
+/// One or more pages in a row, filled from the start.
 ///
 /// # Invariants
 ///
-/// The first `filled` bytes are initialised and do not change any more; `filled` is at most
-/// [`PAGE_SIZE`]. Nobody else writes to the page.
-pub(crate) struct OwnedPage {
-    address: NonNull<u8>,
+/// The folio is in no page cache, and the value owns one reference to it. The first `filled`
+/// bytes are initialised and do not change as long as the value exists; `filled` is at most the
+/// size of the folio. Nobody else writes to it.
+pub(crate) struct OwnedFolio {
+    folio: NonNull<bindings::folio>,
     filled: usize,
 }
 
@@ -30,38 +35,77 @@ pub(crate) struct PageRef {
     len: usize,
 }
 
-impl OwnedPage {
+impl OwnedFolio {
+    fn allocate(gfp: bindings::gfp_t, order: u32) -> Option<Self> {
+        // SAFETY: May sleep, which all callers may.
+        let folio = unsafe { bindings::fuse_rs_helper_alloc_folio(gfp, order) };
+        // INVARIANT: The reference is ours, and nothing is filled.
+        NonNull::new(folio).map(|folio| Self { folio, filled: 0 })
+    }
+
     /// An empty page.
     ///
     /// # Context
     ///
     /// May sleep.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: May sleep, which all callers may.
-        let address = unsafe { bindings::get_free_pages_noprof(bindings::GFP_KERNEL, 0) };
-        let address = NonNull::new(address as *mut u8).ok_or(ENOMEM)?;
-        // INVARIANT: Nothing is filled.
-        Ok(Self { address, filled: 0 })
+        Self::allocate(bindings::GFP_KERNEL, 0).ok_or(ENOMEM)
+    }
+
+    /// An empty folio of `1 << order` pages, or of fewer if those are not to be had easily.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    fn up_to(gfp: bindings::gfp_t, order: u32) -> Result<Self> {
+        (1..=order)
+            .rev()
+            .find_map(|order| Self::allocate(gfp | bindings::FUSE_RS_GFP_LARGE as u32, order))
+            .or_else(|| Self::allocate(gfp, 0))
+            .ok_or(ENOMEM)
+    }
+
+    /// Size in bytes.
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_size(self.folio.as_ptr()) }
+    }
+
+    fn address(&self) -> NonNull<u8> {
+        // SAFETY: We own a reference; the folio was allocated with an address.
+        unsafe {
+            NonNull::new_unchecked(
+                bindings::fuse_rs_helper_folio_address(self.folio.as_ptr()).cast(),
+            )
+        }
     }
 
     /// What has been filled.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: By the type's invariants.
-        unsafe { core::slice::from_raw_parts(self.address.as_ptr(), self.filled) }
+        unsafe { core::slice::from_raw_parts(self.address().as_ptr(), self.filled) }
+    }
+
+    /// Whether nobody else has a reference, so that nobody would see the bytes change if the
+    /// value was given up.
+    pub(crate) fn is_unshared(&self) -> bool {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_ref_count(self.folio.as_ptr()) == 1 }
     }
 
     fn spare(&mut self) -> &mut [MaybeUninit<u8>] {
-        // SAFETY: The rest of the page is ours alone; references to the page are to what is
+        let size = self.size();
+        // SAFETY: The rest of the folio is ours alone; references to the pages are to what is
         // filled.
         unsafe {
             core::slice::from_raw_parts_mut(
-                self.address.as_ptr().add(self.filled).cast(),
-                PAGE_SIZE - self.filled,
+                self.address().as_ptr().add(self.filled).cast(),
+                size - self.filled,
             )
         }
     }
 
-    /// Fills more of the page from the start of `bytes`; returns how much that was.
+    /// Fills more of the folio from the start of `bytes`; returns how much that was.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let room = self.spare();
         let len = bytes.len().min(room.len());
@@ -75,7 +119,7 @@ impl OwnedPage {
         len
     }
 
-    /// Fills more of the page with up to `len` bytes of `source`; returns how many it got.
+    /// Fills more of the folio with up to `len` bytes of `source`; returns how many it got.
     pub(crate) fn append_from(&mut self, source: &mut IovIterSource<'_>, len: usize) -> usize {
         let room = self.spare();
         let len = len.min(room.len());
@@ -87,35 +131,43 @@ impl OwnedPage {
         got
     }
 
-    /// Another reference to what has been filled.
-    pub(crate) fn share(&self) -> PageRef {
-        // SAFETY: The page is valid; the reference is given up in `PageRef::drop`.
-        unsafe { bindings::fuse_rs_helper_get_page(self.address.as_ptr().cast()) };
-        PageRef {
-            address: self.address,
-            len: self.filled,
-        }
+    /// Gives the reference away.
+    pub(crate) fn into_raw(self) -> NonNull<bindings::folio> {
+        core::mem::ManuallyDrop::new(self).folio
     }
 
-    /// Gives up filling.
+    /// Takes a completely filled folio back.
+    ///
+    /// # Safety
+    ///
+    /// `folio` came from [`OwnedFolio::into_raw`] of a folio that was filled, and everything is
+    /// as it was then.
+    pub(crate) unsafe fn from_raw_filled(folio: NonNull<bindings::folio>) -> Self {
+        let mut this = Self { folio, filled: 0 };
+        // INVARIANT: By the safety requirements.
+        this.filled = this.size();
+        this
+    }
+
+    /// Gives up filling a single page.
     pub(crate) fn into_ref(self) -> PageRef {
         let this = core::mem::ManuallyDrop::new(self);
         PageRef {
-            address: this.address,
-            len: this.filled,
+            address: this.address(),
+            len: this.filled.min(PAGE_SIZE),
         }
     }
 }
 
-// SAFETY: The page belongs to the value, whichever thread has it.
-unsafe impl Send for OwnedPage {}
+// SAFETY: The folio belongs to the value, whichever thread has it.
+unsafe impl Send for OwnedFolio {}
 // SAFETY: Shared access only reads.
-unsafe impl Sync for OwnedPage {}
+unsafe impl Sync for OwnedFolio {}
 
-impl Drop for OwnedPage {
+impl Drop for OwnedFolio {
     fn drop(&mut self) {
         // SAFETY: Gives up the reference the allocation came with.
-        unsafe { bindings::free_pages(self.address.as_ptr() as usize, 0) };
+        unsafe { bindings::fuse_rs_helper_folio_put(self.folio.as_ptr()) };
     }
 }
 
@@ -130,27 +182,54 @@ impl PageRef {
 impl Drop for PageRef {
     fn drop(&mut self) {
         // SAFETY: Gives up a reference; the page goes with the last one.
-        unsafe { bindings::free_pages(self.address.as_ptr() as usize, 0) };
+        unsafe { bindings::fuse_rs_helper_put_page(self.address.as_ptr().cast()) };
     }
 }
 
-/// A page that a [`MessageSink`] may keep a reference to instead of copying it.
-pub struct SharedPage<'a>(&'a OwnedPage);
+/// Pages that a [`MessageSink`] may keep references to instead of copying them.
+pub struct SharedPages<'a>(&'a OwnedFolio);
 
-impl SharedPage<'_> {
-    /// Its content.
+impl SharedPages<'_> {
+    /// Their content.
     pub fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
 
+    /// One after the other.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = SharedPage<'_>> {
+        self.bytes().chunks(PAGE_SIZE).map(SharedPage)
+    }
+}
+
+/// A page of [`SharedPages`].
+///
+/// # Invariants
+///
+/// The bytes start where a page does, and do not change as long as there is a reference to it.
+pub(crate) struct SharedPage<'a>(&'a [u8]);
+
+impl SharedPage<'_> {
+    /// Its content.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    /// Another reference to it.
     pub(crate) fn share(&self) -> PageRef {
-        self.0.share()
+        let address = NonNull::from(self.0).cast::<u8>();
+        // SAFETY: The page is valid; the reference is given up in `PageRef::drop`.
+        unsafe { bindings::fuse_rs_helper_get_page(address.as_ptr().cast()) };
+        PageRef {
+            address,
+            len: self.0.len(),
+        }
     }
 }
 
 /// A run of bytes in pages that nobody else sees.
+#[derive(Default)]
 pub struct PageData {
-    pages: KVec<OwnedPage>,
+    folios: KVec<OwnedFolio>,
     len: usize,
 }
 
@@ -165,16 +244,29 @@ impl PageData {
     ///
     /// `ENOMEM`; `EFAULT` when nothing could be copied.
     pub fn copy_from(source: &mut IovIterSource<'_>, len: usize) -> Result<Self> {
+        Self::collect(source, len, bindings::GFP_KERNEL, |_| MAX_PRIVATE_ORDER)
+    }
+
+    /// As [`PageData::copy_from`], with memory by `gfp`. `max_order` says how large the folio may
+    /// be that starts behind so many pages.
+    pub(crate) fn collect(
+        source: &mut IovIterSource<'_>,
+        len: usize,
+        gfp: bindings::gfp_t,
+        max_order: impl Fn(usize) -> u32,
+    ) -> Result<Self> {
         let len = len.min(source.len());
-        let mut pages = KVec::with_capacity(len.div_ceil(PAGE_SIZE), GFP_KERNEL)?;
+        let mut folios = KVec::new();
         let mut copied = 0usize;
         while copied < len {
-            let want = (len - copied).min(PAGE_SIZE);
-            let mut page = OwnedPage::new()?;
-            let got = page.append_from(source, want);
+            let left = len - copied;
+            let fits = (left / PAGE_SIZE).checked_ilog2().unwrap_or(0);
+            let mut folio = OwnedFolio::up_to(gfp, fits.min(max_order(copied / PAGE_SIZE)))?;
+            let want = left.min(folio.size());
+            let got = folio.append_from(source, want);
             copied += got;
             if got > 0 {
-                pages.push(page, GFP_KERNEL)?;
+                folios.push(folio, GFP_KERNEL)?;
             }
             if got < want {
                 break;
@@ -183,7 +275,10 @@ impl PageData {
         if copied == 0 && len > 0 {
             return Err(EFAULT);
         }
-        Ok(Self { pages, len: copied })
+        Ok(Self {
+            folios,
+            len: copied,
+        })
     }
 
     /// A copy of `bytes`.
@@ -196,14 +291,14 @@ impl PageData {
     ///
     /// `ENOMEM`.
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
-        let mut pages = KVec::with_capacity(bytes.len().div_ceil(PAGE_SIZE), GFP_KERNEL)?;
+        let mut folios = KVec::with_capacity(bytes.len().div_ceil(PAGE_SIZE), GFP_KERNEL)?;
         for chunk in bytes.chunks(PAGE_SIZE) {
-            let mut page = OwnedPage::new()?;
+            let mut page = OwnedFolio::new()?;
             page.append(chunk);
-            pages.push(page, GFP_KERNEL)?;
+            folios.push(page, GFP_KERNEL)?;
         }
         Ok(Self {
-            pages,
+            folios,
             len: bytes.len(),
         })
     }
@@ -224,37 +319,64 @@ impl PageData {
     ///
     /// As [`MessageSink::put`].
     pub fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
-        self.pages
+        self.folios
             .iter()
-            .try_for_each(|page| dest.put_page(&SharedPage(page)))
+            .try_for_each(|folio| dest.put_pages(&SharedPages(folio)))
     }
 
-    /// Fills `folio` with the bytes from position `from` of this data, if there are enough.
-    pub fn fill_folio(&self, from: usize, folio: &mut LockedFolio) {
-        let size = folio.size();
-        if size <= self.len.saturating_sub(from) {
-            self.copy_to_folio(from, folio, 0, size);
-            folio.mark_uptodate();
+    /// Where the bytes are.
+    pub(crate) fn folios(&self) -> &[OwnedFolio] {
+        &self.folios
+    }
+
+    /// Takes the data apart.
+    pub(crate) fn into_folios(self) -> KVec<OwnedFolio> {
+        self.folios
+    }
+}
+
+/// Bytes of folios, one after the other.
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+    folios: core::slice::Iter<'a, OwnedFolio>,
+}
+
+impl<'a> Cursor<'a> {
+    /// From the first byte.
+    pub(crate) fn new(folios: &'a [OwnedFolio]) -> Self {
+        Self {
+            rest: &[],
+            folios: folios.iter(),
         }
     }
 
-    /// Copies bytes from position `from` of this data into `folio` at `to`, as far as both reach.
-    pub fn copy_to_folio(&self, from: usize, folio: &mut LockedFolio, to: usize, len: usize) {
-        let len = len.min(self.len.saturating_sub(from));
-        let mut done = 0usize;
-        while done < len {
-            let at = from + done;
-            let offset = at % PAGE_SIZE;
-            let part = (len - done).min(PAGE_SIZE - offset);
-            let Some(bytes) = self
-                .pages
-                .get(at / PAGE_SIZE)
-                .and_then(|page| page.bytes().get(offset..offset + part))
-            else {
-                return;
-            };
-            folio.write(to + done, bytes);
-            done += part;
+    /// Lets `with` have the next `len` bytes, as far as there are that many, piece by piece.
+    fn advance(&mut self, mut len: usize, mut with: impl FnMut(&[u8])) {
+        while len > 0 {
+            while self.rest.is_empty() {
+                match self.folios.next() {
+                    Some(folio) => self.rest = folio.bytes(),
+                    None => return,
+                }
+            }
+            let (piece, rest) = self.rest.split_at(len.min(self.rest.len()));
+            with(piece);
+            len -= piece.len();
+            self.rest = rest;
         }
+    }
+
+    /// Leaves the next `len` bytes out.
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.advance(len, |_| ());
+    }
+
+    /// Copies the next `len` bytes into `folio` at `to`, as far as both reach.
+    pub(crate) fn copy_to_folio(&mut self, len: usize, folio: &mut LockedFolio, to: usize) {
+        let mut to = to;
+        self.advance(len, |bytes| {
+            folio.write(to, bytes);
+            to += bytes.len();
+        });
     }
 }

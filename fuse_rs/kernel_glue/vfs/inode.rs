@@ -367,7 +367,7 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
-    fn mapping(&self) -> *mut bindings::address_space {
+    pub(crate) fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: Every inode has a mapping.
         unsafe { (*self.as_ptr()).i_mapping }
     }

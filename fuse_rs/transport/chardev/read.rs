@@ -7,6 +7,7 @@ use super::ServerFile;
 use crate::connection::node::ServerNode;
 use crate::connection::queue::Deliverable;
 use crate::connection::request::Request;
+use crate::connection::request::Taken;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Overflow;
@@ -17,6 +18,7 @@ use fuse_pure::abi::ids::Unique;
 use fuse_pure::abi::open::WriteIn;
 use fuse_pure::op::forget;
 use kernel_glue::list::Queue;
+use kernel_glue::mem::pages::PageData;
 use kernel_glue::uio::MessageSink;
 
 /// The smallest buffer a server may read with.
@@ -76,22 +78,21 @@ impl ServerFile {
             };
             let taken = self.take(connection, &request);
             drop(work);
-            if let Some(interrupted) = taken {
-                return self.send(connection, to, &request, interrupted);
+            if let Some(taken) = taken {
+                return self.send(connection, to, &request, taken);
             }
         }
     }
 
-    /// Takes a request for this device file; nothing if it is over. Says whether an interrupt is
-    /// due.
-    fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<bool> {
-        let interrupted = request.set_sent(self.id)?;
+    /// Takes a request for this device file; nothing if it is over.
+    fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<Taken> {
+        let taken = request.set_sent(self.id)?;
         connection.in_flight.lock().insert(request.clone());
         if connection.has_ended() && connection.in_flight.lock().remove(request) {
             connection.finish(request, Err(ECONNABORTED));
             return None;
         }
-        Some(interrupted)
+        Some(taken)
     }
 
     /// Copies a request to the server.
@@ -100,9 +101,10 @@ impl ServerFile {
         connection: &Arc<Connection>,
         to: &mut dyn MessageSink,
         request: &Arc<Request>,
-        interrupted: bool,
+        taken: Taken,
     ) -> Result<usize> {
-        if let Err(error) = copy_request(request, to) {
+        let Taken { interrupted, data } = taken;
+        if let Err(error) = copy_request(request, data, to) {
             let _work = connection.work();
             if connection.in_flight.lock().remove(request) {
                 connection.finish(request, Err(EIO));
@@ -116,9 +118,14 @@ impl ServerFile {
     }
 }
 
-fn copy_request(request: &Request, to: &mut dyn MessageSink) -> Result {
+/// Copies a request and its data, which is not kept any longer than that.
+fn copy_request(
+    request: &Request,
+    data: Option<Arc<PageData>>,
+    to: &mut dyn MessageSink,
+) -> Result {
     to.put(&request.message)?;
-    match &request.data {
+    match data {
         Some(data) => data.copy_to(to),
         None => Ok(()),
     }

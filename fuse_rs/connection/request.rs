@@ -29,6 +29,25 @@ use kernel_glue::sync::wait::WaitQueue;
 /// Bytes of the largest reply of fixed size (CREATE).
 pub(crate) const INLINE: usize = 144;
 
+/// Bytes of header and body of most requests.
+const SHORT: usize = 128;
+
+/// Header and body of a request.
+enum Message {
+    /// Few bytes, with their number.
+    Short([u8; SHORT], usize),
+    Long(KVec<u8>),
+}
+
+impl Message {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes, len) => bytes.get(..*len).unwrap_or(&[]),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
 /// Where the body of a reply goes.
 pub(crate) enum ReplyBuffer {
     /// A structure.
@@ -169,8 +188,7 @@ pub(crate) struct Request {
     pub(crate) opcode: Opcode,
     /// What a reply may look like.
     pub(crate) shape: ReplyShape,
-    /// Header and body.
-    pub(crate) message: KVec<u8>,
+    message: Message,
     /// Bytes of data that follow.
     data_len: usize,
     /// It holds a place among the background requests.
@@ -187,15 +205,17 @@ impl_linked!(Request, 1: interrupt_link);
 /// Memory for a request.
 pub(super) struct RequestMemory {
     request: UniqueArc<MaybeUninit<Request>>,
-    message: KVec<u8>,
+    /// For a message that is not short.
+    long: KVec<u8>,
 }
 
 impl RequestMemory {
     /// For a message of `len` bytes, beside data.
     pub(super) fn new(len: usize) -> Result<Self> {
+        let long = if len <= SHORT { 0 } else { len };
         Ok(Self {
             request: UniqueArc::new_uninit(GFP_KERNEL)?,
-            message: KVec::with_capacity(len, GFP_KERNEL)?,
+            long: KVec::with_capacity(long, GFP_KERNEL)?,
         })
     }
 }
@@ -232,12 +252,17 @@ impl Request {
         memory: RequestMemory,
         fill: impl FnOnce(&mut Writer<'_>) -> Result<(), Overflow>,
     ) -> Result<Arc<Self>> {
-        let RequestMemory {
-            request,
-            mut message,
-        } = memory;
-        message.resize(len, 0, GFP_KERNEL)?;
-        fill(&mut Writer::new(&mut message)).map_err(|_| EIO)?;
+        let RequestMemory { request, mut long } = memory;
+        let message = if len <= SHORT {
+            let mut short = [0; SHORT];
+            let bytes = short.get_mut(..len).ok_or(EIO)?;
+            fill(&mut Writer::new(bytes)).map_err(|_| EIO)?;
+            Message::Short(short, len)
+        } else {
+            long.resize(len, 0, GFP_KERNEL)?;
+            fill(&mut Writer::new(&mut long)).map_err(|_| EIO)?;
+            Message::Long(long)
+        };
         let Parts {
             unique,
             opcode,
@@ -290,9 +315,14 @@ impl Request {
         self.place.xchg(false, Relaxed)
     }
 
+    /// Header and body.
+    pub(crate) fn message(&self) -> &[u8] {
+        self.message.bytes()
+    }
+
     /// Bytes of the whole message.
     pub(crate) fn message_len(&self) -> usize {
-        self.message.len().saturating_add(self.data_len)
+        self.message().len().saturating_add(self.data_len)
     }
 
     /// The device file `device` takes the request; nothing if the request is over.

@@ -209,9 +209,9 @@ impl PipeSink {
         mut self,
         pipe: NonNull<bindings::pipe_inode_info>,
     ) -> Result<usize> {
-        self.close_page()?;
+        let last = self.last.take().map(OwnedFolio::into_ref);
         let mut total = 0usize;
-        for page in self.full {
+        for page in Iterator::chain(self.full.into_iter(), last) {
             let (address, len) = page.into_raw();
             // SAFETY: The pipe is locked by the safety requirements; it takes over the page,
             // also when it fails.

@@ -124,7 +124,7 @@ fn copy_request(
     data: Option<Arc<PageData>>,
     to: &mut dyn MessageSink,
 ) -> Result {
-    to.put(&request.message)?;
+    to.put(request.message())?;
     match data {
         Some(data) => data.copy_to(to),
         None => Ok(()),

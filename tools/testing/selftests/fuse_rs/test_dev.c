@@ -348,6 +348,57 @@ TEST(splice_of_a_request_that_just_fits)
 	rawfs_stop(fs);
 }
 
+TEST(spliced_data_does_not_change_later)
+{
+	struct rawfs *fs;
+	struct fuse_write_out out = { .size = 65536 };
+	static char data[65536];
+	static struct rawfs_req req;
+	size_t len;
+	pid_t pid;
+	int p[2];
+
+	RS_ONLY("C puts the pages of its cache into the pipe");
+	fs = ready_fs();
+	pid = fork();
+	if (pid == 0) {
+		int fd;
+
+		close(fs->fd);
+		fd = open(rawfs_path(fs, "file"), O_RDWR);
+		memset(data, 'a', sizeof(data));
+		if (pwrite(fd, data, sizeof(data), 0) != sizeof(data))
+			_exit(1);
+		memset(data, 'b', sizeof(data));
+		if (pwrite(fd, data, sizeof(data), 0) != sizeof(data))
+			_exit(2);
+		memset(data, 'c', sizeof(data));
+		_exit(pread(fd, data, sizeof(data), 0) != sizeof(data) || data[9] != 'b');
+	}
+	CHECK_EQ(pipe(p), 0);
+	CHECK(fcntl(p[0], F_SETPIPE_SZ, 1 << 20) > 0);
+	for (;;) {
+		CHECK(splice(fs->fd, NULL, p[1], NULL, 1 << 20, 0) > 0);
+		CHECK_EQ(read(p[0], &req.in, sizeof(req.in)), sizeof(req.in));
+		len = req.in.opcode == FUSE_WRITE ? sizeof(struct fuse_write_in) :
+						    req.in.len - sizeof(req.in);
+		memset(req.body, 0, 4096);
+		CHECK_EQ(len ? read(p[0], req.body, len) : 0, len);
+		if (req.in.opcode == FUSE_WRITE)
+			break;
+		rawfs_default(fs, &req);
+	}
+	CHECK_EQ(((struct fuse_write_in *)req.body)->size, sizeof(data));
+	CHECK_EQ(rawfs_reply(fs->fd, req.in.unique, 0, &out, sizeof(out)),
+		 sizeof(struct fuse_out_header) + sizeof(out));
+	rawfs_serve(fs);
+	CHECK_EQ(exit_of(pid), 0);
+	CHECK_EQ(read(p[0], data, sizeof(data)), sizeof(data));
+	for (size_t i = 0; i < sizeof(data); i++)
+		CHECK_EQ(data[i], 'a');
+	rawfs_stop(fs);
+}
+
 /* A LOOKUP has been read; `m` is the answer to it. */
 struct message {
 	struct fuse_out_header out;

@@ -154,6 +154,77 @@ TEST(overwrite_is_seen_through_the_cache)
 	rawfs_stop(fs);
 }
 
+TEST(written_data_is_cached)
+{
+	struct rawfs *fs = plain();
+	static char out[65536 + 4096], in[sizeof(out)];
+	int fd;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = i * 5 + i / 4096;
+	fd = open(rawfs_path(fs, "new"), O_CREAT | O_RDWR, 0640);
+	CHECK_EQ(pwrite(fd, out, sizeof(out), 0), sizeof(out));
+	CHECK_EQ(pread(fd, in, sizeof(in), 0), sizeof(in));
+	CHECK(!memcmp(in, out, sizeof(in)));
+	/* Over what is cached, not at the bounds of pages. */
+	memset(out + 3000, 'x', 20000);
+	CHECK_EQ(pwrite(fd, out + 3000, 20000, 3000), 20000);
+	CHECK_EQ(pread(fd, in, sizeof(in), 0), sizeof(in));
+	CHECK(!memcmp(in, out, sizeof(in)));
+	CHECK_EQ(fs->count[FUSE_READ], 0);
+	CHECK(!memcmp(fs->node[5].data, out, sizeof(out)));
+	close(fd);
+	rawfs_stop(fs);
+}
+
+/* Writes of all alignments, over ranges of which the cache has all, a part or nothing. */
+TEST(cache_and_server_agree)
+{
+	enum { SIZE = RAWFS_DATA, PAGE = 4096 };
+	struct rawfs *fs = plain();
+	static char model[SIZE], in[SIZE];
+	unsigned int seed = 1;
+	char *map;
+	int fd;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	fd = open(rawfs_path(fs, "new"), O_CREAT | O_RDWR, 0640);
+	CHECK_EQ(pwrite(fd, model, SIZE, 0), SIZE);
+	map = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE, fd, 0);
+	CHECK(map != MAP_FAILED);
+	for (int n = 0; n < 600; n++) {
+		size_t unit = (const size_t[]){ 1, 512, PAGE, 4 * PAGE }[rand_r(&seed) % 4];
+		size_t at = rand_r(&seed) % SIZE / unit * unit;
+		size_t len = rand_r(&seed) % ((rand_r(&seed) % 2 ? SIZE : 8 * PAGE) / unit) * unit;
+
+		if (len > SIZE - at)
+			len = SIZE - at;
+		switch (rand_r(&seed) % 4) {
+		case 0:
+			CHECK_EQ(posix_fadvise(fd, at, len, POSIX_FADV_DONTNEED), 0);
+			break;
+		case 1:
+			CHECK_EQ(pread(fd, in, len, at), len);
+			CHECK(!memcmp(in, model + at, len));
+			break;
+		case 2:
+			CHECK(!memcmp(map + at, model + at, len));
+			break;
+		default:
+			memset(model + at, n, len);
+			CHECK_EQ(pwrite(fd, model + at, len, at), len);
+		}
+	}
+	CHECK_EQ(pread(fd, in, SIZE, 0), SIZE);
+	CHECK(!memcmp(in, model, SIZE));
+	CHECK(!memcmp(map, model, SIZE));
+	CHECK(!memcmp(fs->node[5].data, model, SIZE));
+	munmap(map, SIZE);
+	close(fd);
+	rawfs_stop(fs);
+}
+
 TEST(truncation)
 {
 	struct rawfs *fs = plain();

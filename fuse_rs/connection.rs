@@ -315,22 +315,16 @@ impl Connection {
         self.waiting.load(Relaxed)
     }
 
-    /// Another device file serves the connection; returns its number.
-    pub(crate) fn add_device(&self) -> u32 {
-        self.devices.fetch_add(1, Relaxed)
+    /// Another device file serves the connection.
+    pub(crate) fn add_device(&self) {
+        self.devices.fetch_add(1, Relaxed);
     }
 
     /// A device file is closed: what it has taken will not be answered. The last one ends the
     /// connection.
     pub(crate) fn remove_device(self: &Arc<Self>, device: u64) {
         let work = self.work();
-        loop {
-            let request = self.in_flight.lock().take_of_device(device);
-            match request {
-                Some(request) => self.finish(&request, Err(ECONNABORTED)),
-                None => break,
-            }
-        }
+        self.abort_each(|| self.in_flight.lock().take_of_device(device));
         drop(work);
         if self.devices.fetch_sub(1, Full) == 1 {
             self.end(End::Aborted);
@@ -351,27 +345,9 @@ impl Connection {
         };
         drop(forgets);
         self.ready_wait.wake_all();
-        loop {
-            let request = self.background.lock().pop();
-            match request {
-                Some(request) => self.finish(&request, Err(ECONNABORTED)),
-                None => break,
-            }
-        }
-        loop {
-            let request = self.queue.lock().take_pending();
-            match request {
-                Some(request) => self.finish(&request, Err(ECONNABORTED)),
-                None => break,
-            }
-        }
-        loop {
-            let request = self.in_flight.lock().take_any();
-            match request {
-                Some(request) => self.finish(&request, Err(ECONNABORTED)),
-                None => break,
-            }
-        }
+        self.abort_each(|| self.background.lock().pop());
+        self.abort_each(|| self.queue.lock().take_pending());
+        self.abort_each(|| self.in_flight.lock().take_any());
         self.readable.wake_all();
         self.fasync.signal_readable();
     }

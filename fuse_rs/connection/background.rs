@@ -83,11 +83,7 @@ impl Connection {
             }
         };
         match to_queue {
-            Some(ready) => {
-                if let Err(error) = self.enqueue(ready) {
-                    self.finish(&request, Err(error));
-                }
-            }
+            Some(ready) => self.submit(&ready),
             // The connection may have ended between the two looks at it.
             None if self.has_ended() => {
                 let removed = self.background.lock().waiting.remove(&request);
@@ -122,10 +118,8 @@ impl Connection {
                 return;
             };
             next.take_place();
-            // Fails only when the connection has ended, so this does not come back here.
-            if let Err(error) = self.enqueue(next.clone()) {
-                self.finish(&next, Err(error));
-            }
+            // Ends it only when the connection has ended, so this does not come back here.
+            self.submit(&next);
         }
     }
 }

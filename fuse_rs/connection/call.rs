@@ -288,9 +288,7 @@ impl Connection {
         request: &Arc<Request>,
         envelope: Envelope<'_>,
     ) -> Result<(Result<Reply>, GiveBack)> {
-        if let Err(error) = self.enqueue(request.clone()) {
-            self.finish(request, Err(error));
-        }
+        self.submit(request);
         if request.wait(Signals::Interruptible).is_err() {
             if !self.lacks(Opcode::Interrupt) && request.set_interrupted() {
                 self.queue_interrupt(request);
@@ -485,11 +483,7 @@ impl Connection {
         let request = self.new_request(op, envelope, parts, memory)?;
         match urgency {
             Urgency::Background => self.enqueue_background(request),
-            Urgency::Foreground => {
-                if let Err(error) = self.enqueue(request.clone()) {
-                    self.finish(&request, Err(error));
-                }
-            }
+            Urgency::Foreground => self.submit(&request),
         }
         Ok(())
     }

@@ -154,12 +154,37 @@ impl InFlight {
 }
 
 impl Connection {
+    /// Puts a request on its way, or ends it if the connection has ended.
+    pub(super) fn submit(self: &Arc<Self>, request: &Arc<Request>) {
+        if let Err(error) = self.enqueue(request.clone()) {
+            self.finish(request, Err(error));
+        }
+    }
+
+    /// The server has `request`; false if the connection has ended, and the request with it.
+    pub(crate) fn remember(self: &Arc<Self>, request: &Arc<Request>) -> bool {
+        self.in_flight.lock().insert(request.clone());
+        // Who ends the connection may have looked before that.
+        let left_over = self.has_ended() && self.in_flight.lock().remove(request);
+        if left_over {
+            self.finish(request, Err(ECONNABORTED));
+        }
+        !left_over
+    }
+
+    /// Ends all requests that `take` brings.
+    pub(super) fn abort_each(self: &Arc<Self>, take: impl Fn() -> Option<Arc<Request>>) {
+        while let Some(request) = take() {
+            self.finish(&request, Err(ECONNABORTED));
+        }
+    }
+
     /// Puts a request on its way.
     ///
     /// # Errors
     ///
     /// `ENOTCONN` when the connection has ended.
-    pub(super) fn enqueue(&self, request: Arc<Request>) -> Result {
+    fn enqueue(&self, request: Arc<Request>) -> Result {
         let mut queue = self.queue.lock();
         if queue.end.is_some() {
             return Err(ENOTCONN);

@@ -87,12 +87,7 @@ impl ServerFile {
     /// Takes a request for this device file; nothing if it is over.
     fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<Taken> {
         let taken = request.set_sent(self.id)?;
-        connection.in_flight.lock().insert(request.clone());
-        if connection.has_ended() && connection.in_flight.lock().remove(request) {
-            connection.finish(request, Err(ECONNABORTED));
-            return None;
-        }
-        Some(taken)
+        connection.remember(request).then_some(taken)
     }
 
     /// Copies a request to the server.

@@ -68,7 +68,7 @@ impl ServerFile {
             }
             match receive(connection, &request, &reply, from) {
                 Received::Done(told) => return told.map(|()| total),
-                Received::NotNow(buffer) => self.put_back(connection, &request, buffer),
+                Received::NotNow(buffer) => put_back(connection, &request, buffer),
             }
         }
         // The server takes its memory away faster than it can be read.
@@ -76,15 +76,6 @@ impl ServerFile {
         let request = connection.in_flight.lock().take(unique, self.id);
         connection.finish(&request.ok_or(ENOENT)?, Err(EIO));
         Err(EFAULT)
-    }
-
-    /// Returns a request whose reply could not be received now.
-    fn put_back(&self, connection: &Arc<Connection>, request: &Arc<Request>, buffer: ReplyBuffer) {
-        request.stop_receiving(buffer);
-        connection.in_flight.lock().insert(request.clone());
-        if connection.has_ended() && connection.in_flight.lock().remove(request) {
-            connection.finish(request, Err(ECONNABORTED));
-        }
     }
 
     fn interrupt_reply(
@@ -110,6 +101,12 @@ impl ServerFile {
         }
         Ok(())
     }
+}
+
+/// Returns a request whose reply could not be received now.
+fn put_back(connection: &Arc<Connection>, request: &Arc<Request>, buffer: ReplyBuffer) {
+    request.stop_receiving(buffer);
+    connection.remember(request);
 }
 
 /// Takes what the server tells without being asked.

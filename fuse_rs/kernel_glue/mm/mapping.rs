@@ -52,6 +52,8 @@ impl<T: FileSystem> Inode<T> {
             return PageData::copy_from(source, len);
         }
         let max = self.max_folio_order();
+        // Not movable, as pages of a cache usually are: nobody can move them while the server has
+        // them, for as long as it likes.
         PageData::collect(source, len, bindings::FUSE_RS_GFP_CACHE as u32, |pages| {
             let index = (position / PAGE).wrapping_add(pages as u64);
             index.trailing_zeros().min(max)

@@ -42,6 +42,8 @@ pub(crate) struct InodeData {
     reads: Atomic<u64>,
     /// Cached pages should have been dropped, but who was to do it was killed.
     undone: Atomic<bool>,
+    /// How often cached pages have been dropped as stale.
+    drops: Atomic<u64>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
     perm: Atomic<u32>,
@@ -61,6 +63,7 @@ impl InodeData {
             wants_plus: Atomic::new(false),
             reads: Atomic::new(0),
             undone: Atomic::new(false),
+            drops: Atomic::new(0),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
             perm: Atomic::new(0),
@@ -120,6 +123,17 @@ impl InodeData {
     /// A READ into the page cache is over, and its folios are unlocked.
     pub(crate) fn remove_read(&self) {
         self.reads.fetch_sub(1, Full);
+    }
+
+    /// How often cached pages have been dropped as stale: who has data from before the number
+    /// changed must not cache it after.
+    pub(crate) fn drops(&self) -> u64 {
+        self.drops.load(Acquire)
+    }
+
+    /// Cached pages are about to be dropped.
+    pub(crate) fn count_drop(&self) {
+        self.drops.fetch_add(1, Full);
     }
 
     /// Cached pages should have been dropped and are still there.

@@ -6,6 +6,9 @@
 //! wait for that, whatever signals come. So these functions first wait for such folios in a way
 //! that a kill ends. What is then left undone is remembered, and done by the next who opens,
 //! reads or maps the file.
+//!
+//! Drops are counted before they are done. Who puts data into the cache that the server was told
+//! or has told earlier compares the number afterwards, so that it does not stay there.
 
 use crate::filesystem::Inode;
 use crate::prelude::*;
@@ -34,6 +37,7 @@ fn wait(inode: &Inode, start: u64, end: u64) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_all(inode: &Inode) -> Result {
+    inode.data().count_drop();
     wait(inode, 0, u64::MAX)?;
     inode.invalidate_pages();
     Ok(())
@@ -45,6 +49,7 @@ pub(crate) fn drop_all(inode: &Inode) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_range(inode: &Inode, start: u64, len: u64) -> Result {
+    inode.data().count_drop();
     wait(inode, start, start.saturating_add(len))?;
     inode.invalidate_range(start, len);
     Ok(())
@@ -56,6 +61,7 @@ pub(crate) fn drop_range(inode: &Inode, start: u64, len: u64) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_behind(inode: &Inode, size: u64) -> Result {
+    inode.data().count_drop();
     wait(inode, size, u64::MAX)?;
     inode.truncate_pages(size);
     Ok(())

@@ -78,6 +78,7 @@ fn write_through(
             write_flags: WriteFlags::empty(),
             flags: io.file().flags(),
         };
+        let drops = inode.data().drops();
         let written = match connection.call_with_data(&op, envelope, data.clone()) {
             Ok(written) => written as usize,
             Err(error) => {
@@ -92,7 +93,7 @@ fn write_through(
         };
         let end = position.saturating_add(written as u64);
         if cached {
-            update_cache(inode, position, data, written);
+            update_cache(inode, position, data, written, drops);
         } else {
             // If the caller is killed, the data is written all the same.
             let _ = stale::drop_range(inode, position, written as u64);
@@ -114,14 +115,17 @@ fn write_through(
 
 /// The server has sent what it has at `position`.
 pub(crate) fn store(inode: &Inode, position: u64, data: &PageData) {
+    // It is newer than what is being written now.
+    inode.data().count_drop();
     if stale::settle(inode, position, data.len() as u64).is_ok() {
         inode.update_cached(position, data, data.len());
     }
     attributes::written(inode, position.saturating_add(data.len() as u64));
 }
 
-/// Brings the page cache up to what the server has.
-fn update_cache(inode: &Inode, position: u64, data: Arc<PageData>, len: usize) {
+/// Brings the page cache up to what the server has, unless pages were dropped since there had been
+/// `drops`: the server may have got newer data since.
+fn update_cache(inode: &Inode, position: u64, data: Arc<PageData>, len: usize, drops: u64) {
     if stale::settle(inode, position, len as u64).is_err() {
         return;
     }
@@ -129,5 +133,8 @@ fn update_cache(inode: &Inode, position: u64, data: Arc<PageData>, len: usize) {
         Some(mut data) => inode.cache_written(position, core::mem::take(&mut *data), len),
         // The server answers while it still reads the request in another thread.
         None => inode.invalidate_range(position, len as u64),
+    }
+    if inode.data().drops() != drops {
+        inode.invalidate_range(position, len as u64);
     }
 }

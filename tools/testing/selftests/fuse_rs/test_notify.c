@@ -229,6 +229,51 @@ TEST(stored_data_needs_no_read)
 	rawfs_stop(fs);
 }
 
+/* While a WRITE waits for its answer the server hears of newer data. */
+static bool newer_data_comes(struct rawfs *fs, struct rawfs_req *req)
+{
+	static const char newer[8192] = { [0 ... 8191] = 'n' };
+	struct fuse_write_out out = { .size = sizeof(newer) };
+
+	if (req->in.opcode != FUSE_WRITE)
+		return false;
+	memcpy(fs->node[2].data, newer, sizeof(newer));
+	if (fs->arg)
+		CHECK_EQ(store(fs, 2, 0, newer, sizeof(newer)), 0);
+	else
+		CHECK_EQ(inval_inode(fs, 2, 0, 0), 0);
+	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	return true;
+}
+
+static void written_data_was_old(bool by_store)
+{
+	struct rawfs *fs = new_fs();
+	static char data[8192];
+	int fd;
+
+	fs->node[2].size = sizeof(data);
+	fs->arg = by_store ? fs : NULL;
+	fs->hook = newer_data_comes;
+	fd = open(rawfs_path(fs, "file"), O_RDWR);
+	memset(data, 'w', sizeof(data));
+	CHECK_EQ(pwrite(fd, data, sizeof(data), 0), sizeof(data));
+	read_at(fd, 100, 'n');
+	read_at(fd, 5000, 'n');
+	close(fd);
+	rawfs_stop(fs);
+}
+
+TEST(data_gone_stale_during_a_write_is_read_again)
+{
+	written_data_was_old(false);
+}
+
+TEST(data_stored_during_a_write_stays)
+{
+	written_data_was_old(true);
+}
+
 TEST(nonsense_is_refused)
 {
 	struct rawfs *fs = new_fs();

@@ -219,9 +219,12 @@ prepare() {
 		# The one before last is of no use any more.
 		find "$CACHE" -maxdepth 1 -name 'root-*' ! -path "$ROOT" -printf '%T@ %p\n' |
 			sort -rn | tail -n +2 | cut -d' ' -f2- |
-			while read -r old; do in_use "$old" || rm -rf --one-file-system "$old"; done
+			while read -r old; do in_use "$old" || mv "$old" "${old/root-/gone-}"; done
 	fi
 	use_root
 	flock -u 9
 	exec 9>&-
+	# Takes minutes on a slow disk, and others may wait for the lock. What is left, the next run
+	# removes.
+	(rm -rf --one-file-system "$CACHE"/gone-* &) >/dev/null 2>&1
 }

@@ -454,6 +454,19 @@ unsafe extern "C" fn revalidate<V: ValueTree>(
     }
 }
 
+/// What an open file stands for, and the tree.
+///
+/// # Safety
+///
+/// `file` is an open file of the file system that lives for `'a`.
+unsafe fn opened<'a, V: ValueTree>(file: *mut bindings::file) -> (Place, &'a V) {
+    // SAFETY: By the safety requirements; the file keeps its inode and super block.
+    unsafe {
+        let inode = bindings::fuse_rs_helper_file_inode(file);
+        (Place::of(inode), tree::<V>((*inode).i_sb))
+    }
+}
+
 /// # Safety
 ///
 /// Called by the VFS with an open directory of the file system.
@@ -466,16 +479,11 @@ unsafe extern "C" fn iterate<V: ValueTree>(
     const REGULAR: u32 = 8;
     const UNKNOWN_INO: u64 = 1;
     // SAFETY: By the safety requirements.
-    let (place, tree, mut out) = unsafe {
+    let ((place, tree), mut out) = unsafe {
         if !bindings::fuse_rs_helper_dir_emit_dots(file, context) {
             return 0;
         }
-        let inode = bindings::fuse_rs_helper_file_inode(file);
-        (
-            Place::of(inode),
-            tree::<V>((*inode).i_sb),
-            DirEmitter::from_raw(context),
-        )
+        (opened::<V>(file), DirEmitter::from_raw(context))
     };
     match place {
         Place::Root => {
@@ -519,10 +527,7 @@ unsafe extern "C" fn read<V: ValueTree>(
 ) -> isize {
     c_result!({
         // SAFETY: By the safety requirements.
-        let (place, tree) = unsafe {
-            let inode = bindings::fuse_rs_helper_file_inode(file);
-            (Place::of(inode), tree::<V>((*inode).i_sb))
-        };
+        let (place, tree) = unsafe { opened::<V>(file) };
         let Place::File(id, index) = place else {
             return Err(EINVAL);
         };
@@ -558,10 +563,7 @@ unsafe extern "C" fn write<V: ValueTree>(
 ) -> isize {
     c_result!({
         // SAFETY: By the safety requirements.
-        let (place, tree, position) = unsafe {
-            let inode = bindings::fuse_rs_helper_file_inode(file);
-            (Place::of(inode), tree::<V>((*inode).i_sb), *position)
-        };
+        let ((place, tree), position) = unsafe { (opened::<V>(file), *position) };
         let Place::File(id, index) = place else {
             return Err(EINVAL);
         };

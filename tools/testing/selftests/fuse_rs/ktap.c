@@ -48,3 +48,21 @@ int ktap_main(void (*cleanup)(void))
 	printf("# %d of %d failed\n", failed, ktap_count);
 	return failed ? 1 : 0;
 }
+
+int exit_of(pid_t pid)
+{
+	int status;
+
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+void kill_child(pid_t pid)
+{
+	int status;
+
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status));
+}

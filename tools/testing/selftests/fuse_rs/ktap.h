@@ -93,6 +93,11 @@ static inline bool ktap_is_rs(void)
 			SKIP("not the Rust client: " why);                                         \
 	} while (0)
 
+/* Waits for a child; the case fails if it did not exit by itself. */
+int exit_of(pid_t pid);
+/* Kills a child that is still there, and waits for its end. */
+void kill_child(pid_t pid);
+
 /* Runs all cases; `cleanup` is called in the parent after each. */
 int ktap_main(void (*cleanup)(void));
 

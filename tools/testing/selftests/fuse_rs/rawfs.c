@@ -420,6 +420,21 @@ void rawfs_expect(struct rawfs *fs, struct rawfs_req *req, uint32_t opcode)
 	FAIL("the connection ended before opcode %u", opcode);
 }
 
+void rawfs_handshake(struct rawfs *fs)
+{
+	struct rawfs_req *req = malloc(sizeof(*req));
+
+	CHECK(rawfs_read(fs->fd, req));
+	CHECK_EQ(req->in.opcode, FUSE_INIT);
+	rawfs_init(fs, req);
+	free(req);
+}
+
+struct rawfs *rawfs_new(void)
+{
+	return calloc(1, sizeof(struct rawfs));
+}
+
 void rawfs_start_manual(struct rawfs *fs, const char *more)
 {
 	pthread_mutex_init(&fs->lock, NULL);
@@ -463,6 +478,29 @@ const char *rawfs_path(struct rawfs *fs, const char *name)
 
 	snprintf(path, 512, "%s/%s", fs->mnt, name);
 	return path;
+}
+
+void *volatile nowhere = (void *)8;
+
+pid_t stat_in_child(struct rawfs *fs, const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct stat st;
+
+		close(fs->fd);
+		_exit(stat(rawfs_path(fs, name), &st) ? errno : 0);
+	}
+	return pid;
+}
+
+void drop_caches(const char *what)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	CHECK(fd >= 0 && write(fd, what, 1) == 1);
+	close(fd);
 }
 
 void rawfs_cleanup(void)

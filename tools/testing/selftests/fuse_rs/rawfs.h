@@ -66,6 +66,8 @@ int rawfs_open(void);
 int rawfs_mount(int fd, const char *mnt, const char *more);
 /* Makes a mount point unique to the process. */
 void rawfs_mountpoint(char mnt[64]);
+/* A server that is not mounted yet. */
+struct rawfs *rawfs_new(void);
 /* Opens, mounts, starts the server thread; the tree has file, dir, link. */
 void rawfs_start(struct rawfs *fs, const char *more);
 /* As rawfs_start, without the thread: the test reads the device itself. */
@@ -84,12 +86,20 @@ ssize_t rawfs_reply(int fd, uint64_t unique, int error, const void *body, size_t
 void rawfs_default(struct rawfs *fs, struct rawfs_req *req);
 /* Answers INIT. */
 void rawfs_init(struct rawfs *fs, struct rawfs_req *req);
+/* Reads INIT and answers it, for a server without a thread. */
+void rawfs_handshake(struct rawfs *fs);
 /* The entry of a node, and its attributes. */
 void rawfs_entry(struct rawfs *fs, uint64_t node, struct fuse_entry_out *out);
 /* A path under the mount; from a ring of buffers. */
 const char *rawfs_path(struct rawfs *fs, const char *name);
 /* Unmounts whatever the cases of this program left mounted. */
 void rawfs_cleanup(void);
+/* A child that calls stat on a name under the mount; its exit status is the errno. */
+pid_t stat_in_child(struct rawfs *fs, const char *name);
+/* Writes `what` to /proc/sys/vm/drop_caches: "1" pages, "2" dentries and inodes, "3" both. */
+void drop_caches(const char *what);
+/* An address at which there is never memory. */
+extern void *volatile nowhere;
 /* Waits up to 5 s until the condition holds. */
 #define EVENTUALLY(cond)                                                                           \
 	do {                                                                                       \

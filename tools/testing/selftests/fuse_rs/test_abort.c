@@ -10,15 +10,10 @@
 
 static struct rawfs_req req;
 
-static struct rawfs *new_fs(void)
-{
-	return calloc(1, sizeof(struct rawfs));
-}
-
 /* Mounted, and the handshake is over. */
 static struct rawfs *ready_fs(uint32_t flags)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 
 	fs->init_out = (struct fuse_init_out){ .major = 7,
 					       .minor = 31,
@@ -27,8 +22,7 @@ static struct rawfs *ready_fs(uint32_t flags)
 					       .max_pages = 32,
 					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES | flags };
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	return fs;
 }
 
@@ -138,7 +132,7 @@ TEST(forced_umount_with_hundreds_of_waiters)
 
 TEST(forced_umount_before_the_handshake)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 	int path;
 
@@ -203,7 +197,7 @@ TEST(replies_after_the_end)
 
 TEST(lazy_umount_with_open_files)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	char buf[16];
 	int fd, dir;
 
@@ -281,8 +275,7 @@ static pid_t lazy_server(struct rawfs *fs, int n)
 	CHECK_EQ(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
-		CHECK(rawfs_read(fs->fd, &req));
-		rawfs_init(fs, &req);
+		rawfs_handshake(fs);
 		CHECK_EQ(write(ready[1], "r", 1), 1);
 		take(fs->fd, n);
 		CHECK_EQ(write(ready[1], "t", 1), 1);
@@ -299,13 +292,11 @@ static pid_t lazy_server(struct rawfs *fs, int n)
 
 static void killed(int n)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	pid_t server = lazy_server(fs, n);
 	struct stat st;
-	int status;
 
-	kill(server, SIGKILL);
-	CHECK_EQ(waitpid(server, &status, 0), server);
+	kill_child(server);
 	waiters_end(ECONNABORTED);
 	CHECK_ERR(stat(fs->mnt, &st), ENOTCONN);
 	CHECK_ERR(open(rawfs_path(fs, "file"), O_RDONLY), ENOTCONN);
@@ -331,10 +322,9 @@ TEST(server_killed_with_all_taken)
 /* One of the server's threads sleeps in read(2) when the server is killed. */
 TEST(server_killed_in_read)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	pid_t server;
 	struct stat st;
-	int status;
 
 	rawfs_start_manual(fs, "");
 	server = fork();
@@ -345,19 +335,18 @@ TEST(server_killed_in_read)
 	}
 	close(fs->fd);
 	CHECK_EQ(stat(fs->mnt, &st), 0);
-	kill(server, SIGKILL);
-	CHECK_EQ(waitpid(server, &status, 0), server);
+	kill_child(server);
 	CHECK_ERR(stat(fs->mnt, &st), ENOTCONN);
 	CHECK_EQ(umount(fs->mnt), 0);
 }
 
 TEST(open_files_of_a_dead_server)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	pid_t server;
 	struct stat st;
 	char buf[16];
-	int status, fd, dir;
+	int fd, dir;
 
 	fs->open_flags = FOPEN_DIRECT_IO;
 	rawfs_start_manual(fs, "");
@@ -371,8 +360,7 @@ TEST(open_files_of_a_dead_server)
 	fd = open(rawfs_path(fs, "file"), O_RDWR);
 	dir = open(rawfs_path(fs, "dir"), O_RDONLY);
 	CHECK(fd >= 0 && dir >= 0);
-	kill(server, SIGKILL);
-	CHECK_EQ(waitpid(server, &status, 0), server);
+	kill_child(server);
 	CHECK_ERR(read(fd, buf, sizeof(buf)), ENOTCONN);
 	CHECK_ERR(write(fd, buf, sizeof(buf)), ENOTCONN);
 	CHECK_ERR(fsync(fd), ENOTCONN);

@@ -55,7 +55,7 @@ static void answer_one(struct rawfs *fs)
 
 static struct rawfs *ready_fs(uint16_t max_background, uint16_t congestion, uint32_t flags)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	fs->entry_valid = fs->attr_valid = 1000;
 	/* So that a reader that is killed does not wait for its FLUSH. */
@@ -94,15 +94,6 @@ static pid_t reader(struct rawfs *fs, int page)
 		_exit(buf[0] == page + 1 && buf[PAGE - 1] == page + 1 ? 0 : 201);
 	}
 	return pid;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
 }
 
 static pid_t pids[MAX];

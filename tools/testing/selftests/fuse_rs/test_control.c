@@ -15,9 +15,6 @@
 
 #define FUSECTL_MAGIC 0x65735543
 
-/* No memory of ours is there. */
-static void *volatile nowhere = (void *)8;
-
 static struct rawfs_req req;
 /* Where it is mounted; gone with the rest after each case. */
 static char ctl[64];
@@ -41,7 +38,7 @@ static void mount_ctl(void)
 
 static struct rawfs *mounted(const char *more)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start_manual(fs, more);
 	return fs;
@@ -119,28 +116,6 @@ static ssize_t put(unsigned int id, const char *name, const char *value)
 			FAIL("%s is %s", name, is);                                                \
 	} while (0)
 
-static pid_t stat_in_child(struct rawfs *fs)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct stat st;
-
-		close(fs->fd);
-		_exit(stat(fs->mnt, &st) ? errno : 0);
-	}
-	return pid;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 static void stop(struct rawfs *fs)
 {
 	rawfs_serve(fs);
@@ -201,7 +176,7 @@ TEST(one_directory_for_each_connection)
 	CHECK_EQ(stat(ctl, &more), 0);
 	CHECK_EQ(more.st_nlink, root.st_nlink + 1);
 	/* Each is about its own. */
-	pid_t pid = stat_in_child(a);
+	pid_t pid = stat_in_child(a, "");
 
 	CHECK(rawfs_read(a->fd, &req));
 	CHECK_EQ(req.in.opcode, FUSE_GETATTR);
@@ -492,12 +467,12 @@ TEST(waiting_counts)
 	mount_ctl();
 	/* INIT. */
 	CHECK_IS(id, "waiting", "1\n");
-	pids[0] = stat_in_child(fs);
+	pids[0] = stat_in_child(fs, "");
 	EVENTUALLY(!strcmp(get(id, "waiting"), "2\n"));
 	shake_hands(fs);
 	EVENTUALLY(!strcmp(get(id, "waiting"), "1\n"));
-	pids[1] = stat_in_child(fs);
-	pids[2] = stat_in_child(fs);
+	pids[1] = stat_in_child(fs, "");
+	pids[2] = stat_in_child(fs, "");
 	EVENTUALLY(!strcmp(get(id, "waiting"), "3\n"));
 	/* With the server or not, it waits. */
 	CHECK(rawfs_read(fs->fd, &req));
@@ -531,9 +506,9 @@ static void aborted(uint32_t flags, int error)
 					       .flags = flags };
 	shake_hands(fs);
 	mount_ctl();
-	pids[0] = stat_in_child(fs);
+	pids[0] = stat_in_child(fs, "");
 	CHECK(rawfs_read(fs->fd, &req));
-	pids[1] = stat_in_child(fs);
+	pids[1] = stat_in_child(fs, "");
 	EVENTUALLY(!strcmp(get(id, "waiting"), "2\n"));
 	CHECK_EQ(put(id, "abort", "whatever"), 8);
 	CHECK_EQ(exit_of(pids[0]), ECONNABORTED);
@@ -561,7 +536,7 @@ TEST(abort_before_the_handshake)
 {
 	struct rawfs *fs = mounted("");
 	unsigned int id = number(fs);
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "");
 
 	mount_ctl();
 	EVENTUALLY(!strcmp(get(id, "waiting"), "2\n"));
@@ -657,7 +632,7 @@ TEST(mounted_again)
 	CHECK_IS(id, "max_background", "33\n");
 	/* The connection does not depend on it. */
 	CHECK_EQ(umount(ctl), 0);
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "");
 
 	CHECK(rawfs_read(fs->fd, &req));
 	rawfs_default(fs, &req);

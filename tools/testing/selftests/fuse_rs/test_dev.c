@@ -12,46 +12,14 @@
 #include <time.h>
 #include "rawfs.h"
 
-/* No memory of ours is there. */
-static void *volatile nowhere = (void *)8;
-
-static struct rawfs *new_fs(void)
-{
-	return calloc(1, sizeof(struct rawfs));
-}
-
-/* A child that calls stat on the file; its exit status is the errno. */
-static pid_t stat_in_child(struct rawfs *fs)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct stat st;
-
-		close(fs->fd);
-		_exit(stat(rawfs_path(fs, "file"), &st) ? errno : 0);
-	}
-	return pid;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 /* Mounted, and the handshake is over. */
 static struct rawfs *ready_fs(void)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, req));
-	rawfs_init(fs, req);
+	rawfs_handshake(fs);
 	free(req);
 	return fs;
 }
@@ -152,7 +120,7 @@ TEST(readv_and_writev)
 	struct iovec reply[3] = { { &out, 7 },
 				  { (char *)&out + 7, sizeof(out) - 7 },
 				  { &entry, sizeof(entry) } };
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	ssize_t n = readv(fs->fd, in, 2);
 
 	CHECK(n > (ssize_t)sizeof(req.in));
@@ -178,7 +146,7 @@ TEST(splice_both_ways)
 
 	CHECK_EQ(pipe(p), 0);
 	CHECK(fcntl(p[0], F_SETPIPE_SZ, 1 << 20) > 0);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	n = splice(fs->fd, NULL, p[1], NULL, 1 << 20, 0);
 	CHECK(n > 0);
 	CHECK_EQ(read(p[0], &req, sizeof(req)), n);
@@ -228,7 +196,7 @@ TEST(splice_from_a_nonblocking_device)
 	CHECK(fcntl(p[0], F_SETPIPE_SZ, 1 << 20) > 0);
 	CHECK_EQ(fcntl(fs->fd, F_SETFL, O_NONBLOCK), 0);
 	CHECK_ERR(splice(fs->fd, NULL, p[1], NULL, 1 << 20, 0), EAGAIN);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	await_request(fs);
 	n = splice(fs->fd, NULL, p[1], NULL, 1 << 20, 0);
 	CHECK(n > 0);
@@ -277,7 +245,7 @@ static void leave_room(int p[2], int buffers)
 TEST(splice_into_a_pipe_without_room_keeps_the_request)
 {
 	struct rawfs *fs = ready_fs();
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	int p[2];
 
 	await_request(fs);
@@ -305,7 +273,7 @@ TEST(splice_of_a_request_that_just_fits)
 	ssize_t n;
 
 	RS_ONLY("C needs a buffer per page of data and one more, and else loses the request");
-	fs = new_fs();
+	fs = rawfs_new();
 	fs->init_out = (struct fuse_init_out){ .major = 7,
 					       .minor = 31,
 					       .max_write = 8192,
@@ -313,8 +281,7 @@ TEST(splice_of_a_request_that_just_fits)
 					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES };
 	fs->entry_valid = fs->attr_valid = 1000;
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	pid = fork();
 	if (pid == 0) {
 		static char data[12288];
@@ -408,7 +375,7 @@ struct message {
 static pid_t begin_lookup(struct rawfs *fs, struct message *m)
 {
 	static struct rawfs_req req;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	CHECK(rawfs_read(fs->fd, &req));
 	CHECK_EQ(req.in.opcode, FUSE_LOOKUP);
@@ -624,7 +591,7 @@ TEST(poll_tells)
 
 	CHECK_EQ(poll(&p, 1, 0), 1);
 	CHECK_EQ(p.revents, POLLOUT);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	p.events = POLLIN;
 	CHECK_EQ(poll(&p, 1, 5000), 1);
 	CHECK_EQ(p.revents, POLLIN);
@@ -638,7 +605,7 @@ TEST(poll_of_an_ended_connection)
 	struct rawfs *fs = ready_fs();
 	struct pollfd p = { .fd = fs->fd,
 			    .events = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM };
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	await_request(fs);
 	CHECK_EQ(poll(&p, 1, 0), 1);
@@ -667,7 +634,7 @@ TEST(epoll_wakes_and_tells_of_the_end)
 
 	CHECK_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, fs->fd, &ev), 0);
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
 	CHECK_EQ(umount2(fs->mnt, MNT_FORCE), -1); /* busy, but aborted */
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
@@ -690,7 +657,7 @@ TEST(fasync_signals)
 	signal(SIGIO, on_sigio);
 	CHECK_EQ(fcntl(fs->fd, F_SETOWN, getpid()), 0);
 	CHECK_EQ(fcntl(fs->fd, F_SETFL, O_ASYNC), 0);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	EVENTUALLY(got_sigio > 0);
 	CHECK_EQ(fcntl(fs->fd, F_SETFL, 0), 0);
 	rawfs_serve(fs);
@@ -713,7 +680,7 @@ TEST(aio_poll)
 	CHECK_EQ(syscall(SYS_io_setup, 8, &ctx), 0);
 	CHECK_EQ(syscall(SYS_io_submit, ctx, 1, cbs), 1);
 	CHECK_EQ(syscall(SYS_io_getevents, ctx, 0, 1, &ev, &none), 0);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK_EQ(syscall(SYS_io_getevents, ctx, 1, 1, &ev, &five), 1);
 	CHECK(ev.res & POLLIN);
 	rawfs_serve(fs);
@@ -781,7 +748,7 @@ TEST(aio_read_and_write)
 		    *cbs[] = { &rd };
 	struct io_event ev;
 	struct timespec five = { .tv_sec = 5 };
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	CHECK_EQ(syscall(SYS_io_setup, 8, &ctx), 0);
 	CHECK_EQ(syscall(SYS_io_submit, ctx, 1, cbs), 1);
@@ -810,7 +777,7 @@ TEST(clone_shares_requests_but_not_replies)
 
 	CHECK_EQ(ioctl(clone, FUSE_DEV_IOC_CLONE, &fd), 0);
 	CHECK_ERR(ioctl(clone, FUSE_DEV_IOC_CLONE, &fd), EINVAL);
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(rawfs_read(clone, &req));
 	CHECK_EQ(req.in.opcode, FUSE_LOOKUP);
 	rawfs_entry(fs, 2, &entry);
@@ -967,7 +934,7 @@ TEST(close_ends_the_connection)
 	struct rawfs *fs = ready_fs();
 	static struct rawfs_req req;
 	struct stat st;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	CHECK(rawfs_read(fs->fd, &req));
 	close(fs->fd);
@@ -980,7 +947,7 @@ TEST(forced_umount_ends_waiters)
 {
 	struct rawfs *fs = ready_fs();
 	static struct rawfs_req req;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	CHECK(rawfs_read(fs->fd, &req));
 	umount2(fs->mnt, MNT_FORCE);
@@ -1031,7 +998,7 @@ TEST(bad_destination_loses_only_the_request)
 {
 	struct rawfs *fs = ready_fs();
 	struct stat st;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 
 	CHECK_EQ(poll(&p, 1, 5000), 1);
@@ -1047,14 +1014,14 @@ TEST(destination_that_ends_in_the_request)
 	struct rawfs *fs = ready_fs();
 	char *mem = cut_memory(4096, 1 << 20);
 	struct stat st;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	await_request(fs);
 	/* Not even the header fits before the hole. */
 	CHECK_ERR(read(fs->fd, mem + 4096 - 10, (1 << 20) - 4096), EFAULT);
 	CHECK_EQ(exit_of(pid), EIO);
 	/* The header fits, the name does not. */
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	await_request(fs);
 	CHECK_ERR(read(fs->fd, mem + 4096 - 42, (1 << 20) - 4096), EFAULT);
 	CHECK_EQ(exit_of(pid), EIO);
@@ -1068,7 +1035,7 @@ TEST(destination_that_ends_behind_the_request)
 	struct rawfs *fs = ready_fs();
 	char *mem = cut_memory(4096, 1 << 20);
 	static struct rawfs_req req;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	ssize_t n;
 
 	await_request(fs);
@@ -1127,7 +1094,7 @@ TEST(destination_of_a_forget)
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 	static struct rawfs_req req;
 	struct stat st;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 
 	rawfs_expect(fs, &req, FUSE_LOOKUP);
 	fs->attr_valid = 1000;
@@ -1190,7 +1157,7 @@ TEST(empty_segments)
 			      { r + 16, sizeof(req) - 16 }, { nowhere, 0 } };
 	struct iovec out[] = { { NULL, 0 }, { b, 16 }, { nowhere, 0 }, { b + 16, 1 },
 			       { b + 17, 0 }, { b + 17, sizeof(m) - 17 }, { nowhere, 0 } };
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	ssize_t n = readv(fs->fd, in, 6);
 
 	CHECK(n > 40);

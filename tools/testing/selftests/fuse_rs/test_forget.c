@@ -4,14 +4,6 @@
 #include <sys/mount.h>
 #include "rawfs.h"
 
-static void drop_caches(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-
-	CHECK(fd >= 0 && write(fd, "2", 1) == 1);
-	close(fd);
-}
-
 static void many_lookups(struct rawfs *fs)
 {
 	char name[32];
@@ -33,7 +25,7 @@ static void many_lookups(struct rawfs *fs)
 
 static void sum_up(uint32_t minor, bool batches)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	fs->init_out = (struct fuse_init_out){ .major = 7,
 					       .minor = minor,
@@ -42,7 +34,7 @@ static void sum_up(uint32_t minor, bool batches)
 	rawfs_start(fs, "");
 	many_lookups(fs);
 	CHECK(fs->looked_up >= 400);
-	drop_caches();
+	drop_caches("2");
 	EVENTUALLY(fs->forgotten == fs->looked_up);
 	for (uint64_t i = 2; i < RAWFS_NODES; i++)
 		CHECK_EQ(fs->node[i].nlookup, 0);
@@ -65,17 +57,17 @@ TEST(old_servers_get_single_forgets)
 
 TEST(open_files_keep_their_lookups)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	int fd;
 
 	rawfs_start(fs, "");
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
 	CHECK(fd >= 0);
-	drop_caches();
+	drop_caches("2");
 	usleep(100000);
 	CHECK(fs->node[2].nlookup > 0);
 	close(fd);
-	drop_caches();
+	drop_caches("2");
 	EVENTUALLY(fs->node[2].nlookup == 0);
 	rawfs_stop(fs);
 }
@@ -83,7 +75,7 @@ TEST(open_files_keep_their_lookups)
 TEST(requests_get_their_turn_among_forgets)
 {
 	static struct rawfs_req req;
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	int forgets = 0;
 	pid_t pid;
 
@@ -92,14 +84,13 @@ TEST(requests_get_their_turn_among_forgets)
 					       .max_write = 65536,
 					       .flags = FUSE_BIG_WRITES };
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	pid = fork();
 	if (pid == 0) {
 		struct stat st;
 
 		many_lookups(fs);
-		drop_caches();
+		drop_caches("2");
 		_exit(stat(rawfs_path(fs, "file"), &st) ? 1 : 0);
 	}
 	/* Serve until the forgets begin; then count how many come before the request. */

@@ -8,14 +8,9 @@
 #include <sys/syscall.h>
 #include "rawfs.h"
 
-static struct rawfs *new_fs(void)
-{
-	return calloc(1, sizeof(struct rawfs));
-}
-
 static struct rawfs *plain(void)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, ",default_permissions,allow_other");
 	return fs;
@@ -43,7 +38,7 @@ TEST(stat_fields)
 
 TEST(timeouts_cache)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 	unsigned long lookups, getattrs;
 
@@ -82,7 +77,7 @@ static bool negative(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(negative_entries_are_cached)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 
 	fs->hook = negative;
@@ -252,7 +247,7 @@ TEST(truncation)
 
 TEST(direct_io_flag)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	char buf[32];
 	int fd;
 
@@ -426,7 +421,7 @@ static bool no_such_op(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(enosys_is_asked_once)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	char buf[16];
 
 	fs->hook = no_such_op;
@@ -468,18 +463,9 @@ static pid_t as_nobody(struct rawfs *fs, const char *name, int flags)
 	return pid;
 }
 
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 TEST(others_are_kept_out)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, "");
 	CHECK_EQ(exit_of(as_nobody(fs, "file", O_RDONLY)), EACCES);
@@ -497,7 +483,7 @@ TEST(default_permissions_check_the_mode)
 
 TEST(without_them_the_server_decides)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, ",allow_other");
 	CHECK_EQ(exit_of(as_nobody(fs, "file", O_WRONLY)), 0);
@@ -517,7 +503,7 @@ static bool note_caller(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(server_sees_the_caller)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	pid_t pid;
 
 	fs->hook = note_caller;
@@ -538,7 +524,7 @@ static bool change_type(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(changed_type_makes_the_inode_bad)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 	int fd;
 
@@ -573,7 +559,7 @@ static bool hostile_dir(struct rawfs *fs, struct rawfs_req *req)
 
 static void hostile_name(char *name)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	DIR *d;
 
 	fs->hook = hostile_dir;
@@ -620,7 +606,7 @@ TEST(short_read_ends_with_zeros)
 
 TEST(nonseekable)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	int fd;
 
 	fs->open_flags = FOPEN_NONSEEKABLE | FOPEN_DIRECT_IO;
@@ -649,7 +635,7 @@ TEST(umask_is_applied)
 
 TEST(exec_needs_an_x_bit)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, "");
 	CHECK_ERR(execl(rawfs_path(fs, "file"), "file", NULL), EACCES);

@@ -4,14 +4,9 @@
 #include <sys/mount.h>
 #include "rawfs.h"
 
-static struct rawfs *new_fs(void)
-{
-	return calloc(1, sizeof(struct rawfs));
-}
-
 TEST(request_says_what_we_are)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 	struct fuse_init_in *in = (void *)req->body;
 
@@ -33,7 +28,7 @@ TEST(request_says_what_we_are)
 
 static void with_minor(uint32_t minor, size_t len)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 	int fd;
 
@@ -81,7 +76,7 @@ TEST(minor_above_ours)
 /* A connection that did not come about gives errors and can be unmounted. */
 static void refused(struct fuse_init_out out, size_t len)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 	struct stat st;
 
@@ -106,7 +101,7 @@ TEST(short_reply_is_refused)
 
 TEST(error_is_refused)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 	struct stat st;
 
@@ -119,7 +114,7 @@ TEST(error_is_refused)
 
 TEST(absurd_limits)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	char buf[8192] = { 1 };
 	int fd;
 
@@ -158,7 +153,7 @@ static bool note_write(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(max_write_is_at_least_4096)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	static char buf[20000];
 	int fd;
 
@@ -177,7 +172,7 @@ TEST(max_write_is_at_least_4096)
 
 TEST(max_write_is_kept)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	static char buf[100000];
 	int fd;
 
@@ -198,7 +193,7 @@ TEST(max_write_is_kept)
 
 TEST(requests_wait_for_the_handshake_and_are_killable)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 	int status;
 	pid_t pid;
@@ -213,9 +208,7 @@ TEST(requests_wait_for_the_handshake_and_are_killable)
 	}
 	usleep(200000);
 	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFSIGNALED(status));
+	kill_child(pid);
 	rawfs_init(fs, req);
 	rawfs_serve(fs);
 	rawfs_stop(fs);
@@ -223,7 +216,7 @@ TEST(requests_wait_for_the_handshake_and_are_killable)
 
 TEST(close_before_the_answer_ends_the_wait)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct rawfs_req *req = calloc(1, sizeof(*req));
 	int status;
 	pid_t pid;

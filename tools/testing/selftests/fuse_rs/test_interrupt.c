@@ -8,7 +8,8 @@ static void nothing(int sig)
 {
 }
 
-static pid_t stat_in_child(struct rawfs *fs, const char *name)
+/* As stat_in_child, but SIGUSR1 does not end it. */
+static pid_t stat_interruptibly(struct rawfs *fs)
 {
 	pid_t pid = fork();
 
@@ -17,27 +18,17 @@ static pid_t stat_in_child(struct rawfs *fs, const char *name)
 		struct stat st;
 
 		sigaction(SIGUSR1, &sa, NULL);
-		_exit(stat(rawfs_path(fs, name), &st) ? errno : 0);
+		_exit(stat(rawfs_path(fs, "file"), &st) ? errno : 0);
 	}
 	return pid;
 }
 
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 static struct rawfs *ready_fs(struct rawfs_req *req)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, req));
-	rawfs_init(fs, req);
+	rawfs_handshake(fs);
 	return fs;
 }
 
@@ -45,7 +36,7 @@ static struct rawfs_req req, intr;
 
 static pid_t interrupted_lookup(struct rawfs *fs)
 {
-	pid_t pid = stat_in_child(fs, "file");
+	pid_t pid = stat_interruptibly(fs);
 
 	rawfs_expect(fs, &req, FUSE_LOOKUP);
 	usleep(50000);
@@ -135,7 +126,7 @@ TEST(kill_ends_a_wait_for_a_dead_server)
 	RS_ONLY("C waits until the server answers");
 
 	struct rawfs *fs = ready_fs(&req);
-	pid_t pid = stat_in_child(fs, "file");
+	pid_t pid = stat_interruptibly(fs);
 	int status;
 
 	rawfs_expect(fs, &req, FUSE_LOOKUP);
@@ -151,13 +142,11 @@ TEST(kill_ends_a_wait_for_a_dead_server)
 TEST(killed_before_it_was_read_is_not_sent)
 {
 	struct rawfs *fs = ready_fs(&req);
-	pid_t pid = stat_in_child(fs, "file");
+	pid_t pid = stat_interruptibly(fs);
 	static char buf[262144];
-	int status;
 
 	usleep(200000);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	kill_child(pid);
 	fcntl(fs->fd, F_SETFL, O_NONBLOCK);
 	CHECK_ERR(read(fs->fd, buf, sizeof(buf)), EAGAIN);
 	fcntl(fs->fd, F_SETFL, 0);
@@ -170,7 +159,6 @@ TEST(kill_ends_a_cached_read)
 	RS_ONLY("C waits until the server answers");
 
 	struct rawfs *fs = ready_fs(&req);
-	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -181,9 +169,7 @@ TEST(kill_ends_a_cached_read)
 	}
 	rawfs_expect(fs, &req, FUSE_READ);
 	usleep(50000);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFSIGNALED(status));
+	kill_child(pid);
 	rawfs_default(fs, &req);
 	rawfs_serve(fs);
 	rawfs_stop(fs);
@@ -195,14 +181,12 @@ TEST(open_that_comes_too_late_is_closed)
 
 	struct rawfs *fs = ready_fs(&req);
 	struct fuse_open_out out = { .fh = 4711 };
-	int status;
 	pid_t pid = fork();
 
 	if (pid == 0)
 		_exit(open(rawfs_path(fs, "file"), O_RDONLY) < 0);
 	rawfs_expect(fs, &req, FUSE_OPEN);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	kill_child(pid);
 	CHECK(rawfs_reply(fs->fd, req.in.unique, 0, &out, sizeof(out)) > 0);
 	rawfs_expect(fs, &req, FUSE_RELEASE);
 	CHECK_EQ(((struct fuse_release_in *)req.body)->fh, 4711);

@@ -94,7 +94,7 @@ static bool shown(const char *mnt, const char *what)
 
 TEST(options_are_shown)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, ",default_permissions,allow_other,max_read=8192");
 	CHECK(shown(fs->mnt, "user_id=0,group_id=0,default_permissions,allow_other,max_read=8192"));
@@ -104,7 +104,7 @@ TEST(options_are_shown)
 
 TEST(defaults_are_not_shown)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, "");
 	CHECK(!shown(fs->mnt, "allow_other") && !shown(fs->mnt, "max_read"));
@@ -114,7 +114,7 @@ TEST(defaults_are_not_shown)
 
 TEST(subtype_stands_behind_the_type)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char type[64];
 
 	rawfs_start(fs, ",subtype=thing");
@@ -125,7 +125,7 @@ TEST(subtype_stands_behind_the_type)
 
 TEST(remount_ignores_options)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, "");
 	CHECK_EQ(mount("rawfs", fs->mnt, rawfs_type(), MS_REMOUNT | MS_RDONLY, "allow_other"), 0);
@@ -136,7 +136,7 @@ TEST(remount_ignores_options)
 
 TEST(new_interface)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char number[16];
 	int fsfd = syscall(SYS_fsopen, rawfs_type(), 0), mfd;
 
@@ -201,7 +201,7 @@ TEST(user_namespace)
 	CHECK(write(fd, map, strlen(map)) > 0);
 	close(fd);
 
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start(fs, "");
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
@@ -244,7 +244,7 @@ static int mount_again(int fd, char mnt[80], const char *name, const char *fmt)
 
 TEST(device_in_use_mounts_the_same_again)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char again[80], path[128];
 	struct stat a, b;
 
@@ -268,7 +268,7 @@ TEST(device_in_use_mounts_the_same_again)
 
 TEST(device_in_use_needs_no_more_options)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char again[80];
 	struct stat st;
 
@@ -288,7 +288,7 @@ TEST(device_in_use_needs_no_more_options)
 
 TEST(clone_mounts_the_same_again)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	uint32_t fd;
 	int clone = rawfs_open();
 	char again[80];
@@ -308,7 +308,7 @@ TEST(clone_mounts_the_same_again)
 
 TEST(device_of_a_file_system_that_is_gone)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char again[80];
 
 	rawfs_start(fs, "");
@@ -320,7 +320,7 @@ TEST(device_of_a_file_system_that_is_gone)
 
 TEST(device_of_an_aborted_file_system)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char again[80];
 	struct stat st;
 	int root;
@@ -338,7 +338,7 @@ TEST(device_of_an_aborted_file_system)
 
 TEST(device_in_use_through_the_new_interface)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char number[16], again[80];
 	struct stat a, b;
 	int fsfd, mfd;

@@ -53,7 +53,7 @@ static int store(struct rawfs *fs, uint64_t node, uint64_t offset, const void *d
 
 static struct rawfs *new_fs(void)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	fs->entry_valid = fs->attr_valid = 1000;
 	fs->open_flags = FOPEN_KEEP_CACHE;
@@ -142,7 +142,7 @@ TEST(a_stale_name_is_looked_up_again)
 
 TEST(an_expired_name_may_be_the_same)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	int fd;
 
 	fs->entry_valid = fs->attr_valid = 1000;

@@ -8,52 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
-#include "rawfs.h"
-
-/* What the server has been asked, in order. */
-static struct {
-	struct fuse_in_header in;
-	char body[512];
-	size_t len; /* of the whole body */
-} seen[512];
-static atomic_int nseen;
-/* What a case answers itself. */
-static bool (*special)(struct rawfs *fs, struct rawfs_req *req);
-
-static bool record(struct rawfs *fs, struct rawfs_req *req)
-{
-	int at = nseen;
-
-	if (at < 512) {
-		seen[at].in = req->in;
-		seen[at].len = req->len;
-		memcpy(seen[at].body, req->body, sizeof(seen[at].body));
-		nseen = at + 1;
-	}
-	return special && special(fs, req);
-}
-
-static struct rawfs *new_fs(void)
-{
-	struct rawfs *fs = calloc(1, sizeof(struct rawfs));
-
-	fs->hook = record;
-	return fs;
-}
-
-/* The latest request with this opcode; the case fails if there was none. */
-static int latest(uint32_t opcode)
-{
-	for (int i = nseen - 1; i >= 0; i--)
-		if (seen[i].in.opcode == opcode)
-			return i;
-	FAIL("no request %u", opcode);
-}
-
-static void *last(uint32_t opcode)
-{
-	return seen[latest(opcode)].body;
-}
+#include "record.h"
 
 static bool reply(struct rawfs *fs, struct rawfs_req *req, int error, const void *body, size_t len)
 {
@@ -148,7 +103,7 @@ static bool serve_xattrs(struct rawfs *fs, struct rawfs_req *req)
 
 static struct rawfs *xattr_fs(const char *options)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	special = serve_xattrs;
 	rawfs_start(fs, options);
@@ -167,7 +122,7 @@ TEST(xattrs_of_all_namespaces_are_the_servers)
 
 		CHECK_EQ(setxattr(file, names[i], "value", 5, 0), 0);
 		in = last(FUSE_SETXATTR);
-		CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 2);
+		CHECK_EQ(last_request(FUSE_SETXATTR)->in.nodeid, 2);
 		CHECK_EQ(in->size, 5);
 		CHECK_EQ(in->flags, 0);
 		CHECK(!strcmp((char *)in + FUSE_COMPAT_SETXATTR_IN_SIZE, names[i]));
@@ -191,9 +146,9 @@ TEST(xattrs_of_directories_and_links)
 	char value[8];
 
 	CHECK_EQ(setxattr(rawfs_path(fs, "dir"), "user.d", "1", 1, 0), 0);
-	CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 3);
+	CHECK_EQ(last_request(FUSE_SETXATTR)->in.nodeid, 3);
 	CHECK_EQ(lsetxattr(rawfs_path(fs, "link"), "trusted.l", "22", 2, 0), 0);
-	CHECK_EQ(seen[latest(FUSE_SETXATTR)].in.nodeid, 4);
+	CHECK_EQ(last_request(FUSE_SETXATTR)->in.nodeid, 4);
 	CHECK_EQ(lgetxattr(rawfs_path(fs, "link"), "trusted.l", value, 8), 2);
 	CHECK(llistxattr(rawfs_path(fs, "link"), NULL, 0) > 0);
 	/* A link has no attributes of its users. */
@@ -211,7 +166,7 @@ TEST(an_empty_xattr_is_set_and_not_removed)
 	CHECK_EQ(setxattr(file, "user.a", "x", 1, 0), 0);
 	CHECK_EQ(setxattr(file, "user.a", NULL, 0, 0), 0);
 	CHECK_EQ(((struct fuse_setxattr_in *)last(FUSE_SETXATTR))->size, 0);
-	CHECK_EQ(seen[latest(FUSE_SETXATTR)].len, FUSE_COMPAT_SETXATTR_IN_SIZE + 7);
+	CHECK_EQ(last_request(FUSE_SETXATTR)->len, FUSE_COMPAT_SETXATTR_IN_SIZE + 7);
 	CHECK_EQ(fs->count[FUSE_REMOVEXATTR], 0);
 	CHECK_EQ(getxattr(file, "user.a", value, sizeof(value)), 0);
 	CHECK_EQ(getxattr(file, "user.a", NULL, 0), 0);
@@ -284,7 +239,7 @@ static bool answer_xattrs(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(xattr_sizes_have_bounds)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_getxattr_out out = { .size = UINT32_MAX };
 	const char *file;
 	char value[4];
@@ -321,7 +276,7 @@ TEST(xattr_lists_are_checked)
 		{ "\0user.a", 8, -1 },
 		{ "user.a\0\0user.b", 15, -1 },
 	};
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	char list[64];
 
 	special = answer_xattrs;
@@ -338,7 +293,7 @@ TEST(xattr_lists_are_checked)
 
 TEST(a_server_without_xattrs_is_asked_once)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	const char *file;
 	char value[16];
 
@@ -361,7 +316,7 @@ TEST(a_server_without_xattrs_is_asked_once)
 
 TEST(a_change_of_xattrs_changes_attributes)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	const char *file;
 
@@ -461,7 +416,7 @@ TEST(acls_are_attributes)
 
 TEST(acls_of_servers_are_checked)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	static char large[8192];
 	char value[64];
 	const char *file;
@@ -545,7 +500,7 @@ static bool serve_lseek(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(data_and_holes_are_the_servers)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_lseek_in *in;
 	int fd;
 
@@ -558,7 +513,7 @@ TEST(data_and_holes_are_the_servers)
 	CHECK_EQ(in->fh, 2);
 	CHECK_EQ(in->offset, 5);
 	CHECK_EQ(in->whence, SEEK_DATA);
-	CHECK_EQ(seen[latest(FUSE_LSEEK)].in.nodeid, 2);
+	CHECK_EQ(last_request(FUSE_LSEEK)->in.nodeid, 2);
 	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 8192);
 	CHECK_EQ(lseek(fd, 8200, SEEK_HOLE), 12288);
 	CHECK_EQ(((struct fuse_lseek_in *)last(FUSE_LSEEK))->whence, SEEK_HOLE);
@@ -575,7 +530,7 @@ TEST(data_and_holes_are_the_servers)
 
 TEST(without_lseek_all_of_a_file_is_data)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	rawfs_start(fs, "");
@@ -601,7 +556,7 @@ static bool lseek_to_nowhere(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_position_is_not_negative)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	special = lseek_to_nowhere;
@@ -659,7 +614,7 @@ static char byte_at(int fd, off_t offset)
 
 TEST(fallocate_is_the_servers)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_fallocate_in *in;
 	struct stat st;
 	int fd;
@@ -688,7 +643,7 @@ TEST(fallocate_is_the_servers)
 
 TEST(fallocate_may_keep_the_size)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	int fd;
 
@@ -706,7 +661,7 @@ TEST(fallocate_may_keep_the_size)
 
 TEST(holes_are_punched_into_the_cache)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	int fd;
 
@@ -729,7 +684,7 @@ TEST(holes_are_punched_into_the_cache)
 
 TEST(other_modes_of_fallocate_are_not_asked_for)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	special = serve_fallocate;
@@ -744,7 +699,7 @@ TEST(other_modes_of_fallocate_are_not_asked_for)
 
 TEST(a_server_without_fallocate_is_asked_once)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd = cached_file(fs);
 
 	CHECK_ERR(fallocate(fd, 0, 0, 30000), EOPNOTSUPP);
@@ -757,7 +712,7 @@ TEST(a_server_without_fallocate_is_asked_once)
 
 TEST(fallocate_heeds_the_limit_of_sizes)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct rlimit limit = { 25000, 25000 };
 	int fd;
 
@@ -775,7 +730,7 @@ TEST(fallocate_heeds_the_limit_of_sizes)
 
 TEST(fallocate_drops_set_ids)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	special = serve_fallocate;
@@ -786,7 +741,7 @@ TEST(fallocate_drops_set_ids)
 	CHECK(fd >= 0);
 	CHECK_EQ(AS_NOBODY(fallocate(fd, 0, 0, 100)), 0);
 	CHECK_EQ(((struct fuse_setattr_in *)last(FUSE_SETATTR))->mode, S_IFREG | 0777);
-	CHECK(latest(FUSE_SETATTR) < latest(FUSE_FALLOCATE));
+	CHECK(last_request(FUSE_SETATTR) < last_request(FUSE_FALLOCATE));
 	close(fd);
 	rawfs_stop(fs);
 }
@@ -844,7 +799,7 @@ static int cached_files(struct rawfs *fs, int *copy)
 
 TEST(the_server_copies_ranges)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_copy_file_range_in *in;
 	off_t from = 100, to = 5000;
 	int fd, copy;
@@ -855,7 +810,7 @@ TEST(the_server_copies_ranges)
 	fd = cached_files(fs, &copy);
 	CHECK_EQ(copy_file_range(fd, &from, copy, &to, 8000, 0), 8000);
 	in = last(FUSE_COPY_FILE_RANGE_64);
-	CHECK_EQ(seen[latest(FUSE_COPY_FILE_RANGE_64)].in.nodeid, 2);
+	CHECK_EQ(last_request(FUSE_COPY_FILE_RANGE_64)->in.nodeid, 2);
 	CHECK_EQ(in->fh_in, 2);
 	CHECK_EQ(in->off_in, 100);
 	CHECK_EQ(in->nodeid_out, 5);
@@ -877,7 +832,7 @@ TEST(the_server_copies_ranges)
 
 TEST(a_copy_may_be_short)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from = 0, to = 0;
 	int fd, copy;
 
@@ -898,7 +853,7 @@ TEST(a_copy_may_be_short)
 
 TEST(the_older_request_copies_less)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from = 0, to = 0;
 	int fd, copy;
 
@@ -924,7 +879,7 @@ TEST(the_older_request_copies_less)
 
 TEST(without_such_a_server_the_kernel_copies)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from = 0, to = 0;
 	int fd, copy;
 
@@ -947,7 +902,7 @@ TEST(errors_of_copies)
 	static const struct {
 		int server, result;
 	} rows[] = { { ENOSPC, ENOSPC }, { EIO, EIO }, { EXDEV, 0 }, { EOPNOTSUPP, 0 } };
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from, to;
 	int fd, copy;
 
@@ -976,7 +931,7 @@ static bool copy_too_much(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(no_more_is_copied_than_was_asked_for)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from = 0, to = 9950;
 	struct stat st;
 	int fd, copy;
@@ -993,7 +948,7 @@ TEST(no_more_is_copied_than_was_asked_for)
 
 TEST(copies_between_mounts_are_the_kernels)
 {
-	struct rawfs *fs = new_fs(), *other = new_fs();
+	struct rawfs *fs = recording_fs(), *other = recording_fs();
 	off_t from = 0, to = 0;
 	int fd, copy;
 
@@ -1041,7 +996,7 @@ static bool serve_tmpfile(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(files_without_a_name)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_create_in *in;
 	struct stat st;
 	char self[64];
@@ -1053,11 +1008,11 @@ TEST(files_without_a_name)
 	fd = open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666);
 	CHECK(fd >= 0);
 	in = last(FUSE_TMPFILE);
-	CHECK_EQ(seen[latest(FUSE_TMPFILE)].in.nodeid, 3);
+	CHECK_EQ(last_request(FUSE_TMPFILE)->in.nodeid, 3);
 	CHECK_EQ(in->mode, S_IFREG | 0640);
 	CHECK_EQ(in->umask, 027);
 	CHECK_EQ(in->flags & (O_TMPFILE | O_ACCMODE), O_TMPFILE | O_RDWR);
-	CHECK_EQ(seen[latest(FUSE_TMPFILE)].len, sizeof(*in) + 2);
+	CHECK_EQ(last_request(FUSE_TMPFILE)->len, sizeof(*in) + 2);
 	CHECK_EQ(fs->count[FUSE_OPEN], 0);
 	CHECK_EQ(write(fd, "data", 4), 4);
 	CHECK_EQ(((struct fuse_write_in *)last(FUSE_WRITE))->fh, 77);
@@ -1078,7 +1033,7 @@ TEST(files_without_a_name)
 
 TEST(without_tmpfile_a_server_is_asked_once)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	rawfs_start(fs, "");
 	CHECK_ERR(open(rawfs_path(fs, "dir"), O_TMPFILE | O_RDWR, 0666), EOPNOTSUPP);
@@ -1102,7 +1057,7 @@ static bool bad_tmpfile(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_file_without_a_name_is_a_file)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	special = bad_tmpfile;
 	rawfs_start(fs, "");
@@ -1119,7 +1074,7 @@ static bool serve_syncfs(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(servers_of_users_are_not_asked_to_sync)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	special = serve_syncfs;
@@ -1134,7 +1089,7 @@ TEST(servers_of_users_are_not_asked_to_sync)
 
 TEST(servers_with_a_device_are_asked_to_sync)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	char options[128], type[64];
 	int fd;
 
@@ -1154,8 +1109,8 @@ TEST(servers_with_a_device_are_asked_to_sync)
 	CHECK(fd >= 0);
 	CHECK_EQ(syncfs(fd), 0);
 	CHECK_EQ(fs->count[FUSE_SYNCFS], 1);
-	CHECK_EQ(seen[latest(FUSE_SYNCFS)].in.nodeid, 1);
-	CHECK_EQ(seen[latest(FUSE_SYNCFS)].len, sizeof(struct fuse_syncfs_in));
+	CHECK_EQ(last_request(FUSE_SYNCFS)->in.nodeid, 1);
+	CHECK_EQ(last_request(FUSE_SYNCFS)->len, sizeof(struct fuse_syncfs_in));
 	sync_error = EIO;
 	CHECK_ERR(syncfs(fd), EIO);
 	/* One without the request is asked once. */
@@ -1178,7 +1133,7 @@ static bool serve_statx(struct rawfs *fs, struct rawfs_req *req)
 
 static struct rawfs *statx_fs(void)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_statx *st = &statx_out.stat;
 
 	special = serve_statx;
@@ -1210,7 +1165,7 @@ TEST(statx_tells_the_time_of_birth)
 	CHECK_EQ(fs->count[FUSE_STATX], 0);
 	CHECK_EQ(statx(AT_FDCWD, file, 0, STATX_BASIC_STATS | STATX_BTIME, &st), 0);
 	in = last(FUSE_STATX);
-	CHECK_EQ(seen[latest(FUSE_STATX)].in.nodeid, 2);
+	CHECK_EQ(last_request(FUSE_STATX)->in.nodeid, 2);
 	CHECK_EQ(in->getattr_flags, 0);
 	CHECK_EQ(in->sx_flags, 0);
 	CHECK_EQ(in->sx_mask, STATX_BASIC_STATS | STATX_BTIME);
@@ -1351,7 +1306,7 @@ static bool serve_access(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(access_and_chdir_ask_the_server)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	const char *file;
 	int fd;
 
@@ -1360,7 +1315,7 @@ TEST(access_and_chdir_ask_the_server)
 	file = rawfs_path(fs, "file");
 	CHECK_EQ(access(file, R_OK | W_OK), 0);
 	CHECK_EQ(((struct fuse_access_in *)last(FUSE_ACCESS))->mask, R_OK | W_OK);
-	CHECK_EQ(seen[latest(FUSE_ACCESS)].in.nodeid, 2);
+	CHECK_EQ(last_request(FUSE_ACCESS)->in.nodeid, 2);
 	CHECK_EQ(access(file, F_OK), 0);
 	CHECK_EQ(((struct fuse_access_in *)last(FUSE_ACCESS))->mask, 0);
 	CHECK_EQ(chdir(rawfs_path(fs, "dir")), 0);
@@ -1380,7 +1335,7 @@ TEST(access_and_chdir_ask_the_server)
 
 TEST(without_access_everything_is_allowed)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	rawfs_start(fs, "");
 	fs->node[2].mode = S_IFREG;
@@ -1392,7 +1347,7 @@ TEST(without_access_everything_is_allowed)
 
 TEST(with_default_permissions_access_is_by_mode)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	special = serve_access;
 	rawfs_start(fs, ",allow_other,default_permissions");
@@ -1420,7 +1375,7 @@ static bool serve_whiteout(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_rename_may_leave_a_whiteout)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_rename2_in *in;
 	struct stat st;
 	char *names;
@@ -1472,7 +1427,7 @@ static bool serve_later(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(what_a_killed_caller_punches_is_not_cached)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	RS_ONLY("it cannot be killed then");
@@ -1489,7 +1444,7 @@ TEST(what_a_killed_caller_punches_is_not_cached)
 
 TEST(what_a_killed_caller_copies_is_not_cached)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	off_t from = 0, to = 9000;
 	int fd, copy;
 

@@ -14,22 +14,12 @@ static struct rawfs_req req, other;
 
 static struct rawfs *ready_fs(void)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	fs->entry_valid = fs->attr_valid = 1000;
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	return fs;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
 }
 
 /* Whether a request of this kind comes within 300 ms; others are answered by the tree. */
@@ -51,14 +41,6 @@ static bool forget_comes(struct rawfs *fs, uint64_t node)
 	if (comes(fs, FUSE_FORGET))
 		return other.in.nodeid == node;
 	return false;
-}
-
-static void drop_caches(const char *what)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-
-	CHECK(fd >= 0 && write(fd, what, 1) == 1);
-	close(fd);
 }
 
 /* Reads ahead from the file without waiting, closes it and ends. */
@@ -139,7 +121,6 @@ TEST(forget_waits_for_a_lookup_nobody_waits_for)
 	RS_ONLY("a killed caller is gone at once");
 	struct rawfs *fs = ready_fs();
 	pid_t pid = fork();
-	int status;
 
 	if (pid == 0) {
 		struct stat st;
@@ -150,8 +131,7 @@ TEST(forget_waits_for_a_lookup_nobody_waits_for)
 		rawfs_expect(fs, &req, FUSE_LOOKUP);
 	while (req.in.nodeid == 1 ? (rawfs_default(fs, &req), true) : false);
 	CHECK_EQ(req.in.nodeid, 3);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	kill_child(pid);
 	drop_caches("2");
 	CHECK(!forget_comes(fs, 3));
 	rawfs_reply(fs->fd, req.in.unique, ENOENT, NULL, 0);
@@ -165,7 +145,6 @@ TEST(release_waits_for_a_write_nobody_waits_for)
 	RS_ONLY("a killed caller is gone at once");
 	struct rawfs *fs = ready_fs();
 	pid_t pid = fork();
-	int status;
 
 	if (pid == 0) {
 		int fd = open(rawfs_path(fs, "file"), O_WRONLY);
@@ -173,8 +152,7 @@ TEST(release_waits_for_a_write_nobody_waits_for)
 		_exit(write(fd, "x", 1) != 1);
 	}
 	rawfs_expect(fs, &req, FUSE_WRITE);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	kill_child(pid);
 	CHECK(!comes(fs, FUSE_RELEASE));
 	rawfs_default(fs, &req);
 	CHECK(comes(fs, FUSE_RELEASE));
@@ -381,7 +359,7 @@ TEST(a_short_read_is_the_end)
 
 TEST(servers_without_async_read_get_one_at_a_time)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	pid_t pid;
 
 	fs->init_out = (struct fuse_init_out){ .major = 7,
@@ -392,8 +370,7 @@ TEST(servers_without_async_read_get_one_at_a_time)
 					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES };
 	fs->entry_valid = fs->attr_valid = 1000;
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	fs->node[2].size = 65536;
 	pid = read_ahead(fs);
 	for (int i = 0; i < 4; i++) {
@@ -435,7 +412,7 @@ TEST(servers_without_parallel_dirops_get_one_at_a_time)
 
 TEST(max_readahead_is_kept)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char byte;
 	int fd;
 
@@ -457,7 +434,7 @@ TEST(max_readahead_is_kept)
 
 TEST(fuseblk_servers_are_told_of_the_end)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 	char options[128], type[64];
 	unsigned long before;
 

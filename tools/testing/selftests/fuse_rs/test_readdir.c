@@ -11,7 +11,7 @@ static struct rawfs_req req;
 
 static struct rawfs *new_fs(uint32_t flags)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	fs->entry_valid = fs->attr_valid = 1000;
 	fs->init_out = (struct fuse_init_out){ .major = 7,
@@ -25,14 +25,6 @@ static struct rawfs *new_fs(uint32_t flags)
 	return fs;
 }
 
-static void drop_caches(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-
-	CHECK(fd >= 0 && write(fd, "2", 1) == 1);
-	close(fd);
-}
-
 static void fill(struct rawfs *fs)
 {
 	char name[32];
@@ -44,7 +36,7 @@ static void fill(struct rawfs *fs)
 		CHECK(fd >= 0);
 		close(fd);
 	}
-	drop_caches();
+	drop_caches("2");
 }
 
 /* As ls -l does; returns how many entries there were. */
@@ -115,8 +107,8 @@ TEST(lookups_are_given_back)
 	fill(fs);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(list(fs, true), FILES + 1);
-	drop_caches();
-	drop_caches();
+	drop_caches("2");
+	drop_caches("2");
 	EVENTUALLY(fs->forgotten == fs->looked_up);
 	for (uint64_t i = 2; i < RAWFS_NODES; i++)
 		CHECK_EQ(fs->node[i].nlookup, 0);
@@ -128,11 +120,9 @@ TEST(lookups_of_a_reply_nobody_waits_for_are_given_back)
 	RS_ONLY("a killed caller is gone at once");
 	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
 	pid_t pid;
-	int status;
 
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	pid = fork();
 	if (pid == 0) {
 		DIR *d = opendir(fs->mnt);
@@ -141,8 +131,7 @@ TEST(lookups_of_a_reply_nobody_waits_for_are_given_back)
 		_exit(0);
 	}
 	rawfs_expect(fs, &req, FUSE_READDIRPLUS);
-	kill(pid, SIGKILL);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	kill_child(pid);
 	rawfs_default(fs, &req);
 	CHECK(fs->looked_up >= 3);
 	rawfs_serve(fs);
@@ -232,7 +221,7 @@ TEST(a_name_that_means_something_else_now_is_looked_up_again)
 	CHECK_EQ(stat(rawfs_path(fs, "file"), &st), 0);
 	CHECK_EQ(st.st_ino, 4);
 	fs->hook = NULL;
-	drop_caches();
+	drop_caches("2");
 	EVENTUALLY(fs->forgotten == fs->looked_up);
 	rawfs_stop(fs);
 }

@@ -4,35 +4,6 @@
 #include <sys/mount.h>
 #include "rawfs.h"
 
-/* No memory of ours is there. */
-static void *volatile nowhere = (void *)8;
-
-static struct rawfs *new_fs(void)
-{
-	return calloc(1, sizeof(struct rawfs));
-}
-
-static pid_t stat_in_child(struct rawfs *fs)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct stat st;
-
-		_exit(stat(rawfs_path(fs, "file"), &st) ? errno : 0);
-	}
-	return pid;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 struct setup {
 	struct rawfs *fs;
 	struct rawfs_req *req;
@@ -43,12 +14,11 @@ struct setup {
 /* A LOOKUP of a child's has been read and waits for its answer. */
 static struct setup begin(void)
 {
-	struct setup s = { new_fs(), calloc(1, sizeof(struct rawfs_req)), {}, 0 };
+	struct setup s = { rawfs_new(), calloc(1, sizeof(struct rawfs_req)), {}, 0 };
 
 	rawfs_start_manual(s.fs, "");
-	CHECK(rawfs_read(s.fs->fd, s.req));
-	rawfs_init(s.fs, s.req);
-	s.pid = stat_in_child(s.fs);
+	rawfs_handshake(s.fs);
+	s.pid = stat_in_child(s.fs, "file");
 	rawfs_expect(s.fs, s.req, FUSE_LOOKUP);
 	s.fs->attr_valid = 100;
 	rawfs_entry(s.fs, 2, &s.entry);
@@ -204,12 +174,10 @@ TEST(before_it_was_read)
 TEST(after_the_caller_was_killed)
 {
 	struct setup s;
-	int status;
 
 	RS_ONLY("C does not let a caller go whose request is with the server");
 	s = begin();
-	kill(s.pid, SIGKILL);
-	CHECK_EQ(waitpid(s.pid, &status, 0), s.pid);
+	kill_child(s.pid);
 	/* The late reply is taken, and the lookup in it given back. */
 	CHECK(rawfs_reply(s.fs->fd, s.req->in.unique, 0, &s.entry, sizeof(s.entry)) > 0);
 	rawfs_expect(s.fs, s.req, FUSE_FORGET);
@@ -238,7 +206,7 @@ static bool answer_badly(struct rawfs *fs, struct rawfs_req *req)
 
 static void bad_lookup(void (*spoil)(struct fuse_entry_out *))
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	struct stat st;
 
 	fs->hook = answer_badly;
@@ -295,7 +263,7 @@ static bool answer_long(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(more_data_than_asked_for)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	char buf[64];
 	int fd;
 
@@ -321,7 +289,7 @@ static bool write_too_much(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(more_written_than_sent)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = rawfs_new();
 	int fd;
 
 	fs->hook = write_too_much;

@@ -7,59 +7,11 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
-#include "rawfs.h"
-
-/* What the server has been asked, in order. */
-static struct {
-	struct fuse_in_header in;
-	char body[512];
-} seen[512];
-static atomic_int nseen;
-/* What a case answers itself. */
-static bool (*special)(struct rawfs *fs, struct rawfs_req *req);
-
-static bool record(struct rawfs *fs, struct rawfs_req *req)
-{
-	int at = nseen;
-
-	if (at < 512) {
-		seen[at].in = req->in;
-		memcpy(seen[at].body, req->body, sizeof(seen[at].body));
-		nseen = at + 1;
-	}
-	return special && special(fs, req);
-}
-
-static struct rawfs *new_fs(void)
-{
-	struct rawfs *fs = calloc(1, sizeof(struct rawfs));
-
-	fs->hook = record;
-	return fs;
-}
-
-/* The body of the latest request with this opcode, if there was one. */
-static void *asked(uint32_t opcode)
-{
-	for (int i = nseen - 1; i >= 0; i--)
-		if (seen[i].in.opcode == opcode)
-			return seen[i].body;
-	return NULL;
-}
-
-/* The same; the case fails if there was none. */
-static void *last(uint32_t opcode)
-{
-	void *body = asked(opcode);
-
-	if (!body)
-		FAIL("no request %u", opcode);
-	return body;
-}
+#include "record.h"
 
 TEST(a_truncation_sets_no_mtime)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_setattr_in *in;
 	int fd;
 
@@ -83,7 +35,7 @@ TEST(a_truncation_sets_no_mtime)
 
 TEST(now_is_sent_as_a_time_too)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_setattr_in *in;
 
 	rawfs_start(fs, "");
@@ -98,7 +50,7 @@ TEST(now_is_sent_as_a_time_too)
 
 TEST(a_truncating_open_names_no_open_file)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct fuse_setattr_in *in;
 	int fd;
 
@@ -134,7 +86,7 @@ static int unlink_as_nobody(struct rawfs *fs, const char *name)
 /* A directory with the sticky bit, and in it a file of somebody else's than nobody. */
 static struct rawfs *sticky(const char *options)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	rawfs_start(fs, options);
 	CHECK_EQ(mknod(rawfs_path(fs, "dir/theirs"), S_IFREG | 0600, 0), 0);
@@ -186,7 +138,7 @@ static struct fuse_setattr_in *chown_after(struct rawfs *fs, uint32_t mode)
 
 TEST(set_ids_are_dropped_from_the_present_mode)
 {
-	struct fuse_setattr_in *in = chown_after(new_fs(), 06710);
+	struct fuse_setattr_in *in = chown_after(recording_fs(), 06710);
 
 	CHECK(in->valid & FATTR_MODE);
 	CHECK_EQ(in->mode, S_IFREG | 0710);
@@ -194,7 +146,7 @@ TEST(set_ids_are_dropped_from_the_present_mode)
 
 TEST(no_mode_is_set_where_no_set_ids_are)
 {
-	struct fuse_setattr_in *in = chown_after(new_fs(), 0600);
+	struct fuse_setattr_in *in = chown_after(recording_fs(), 0600);
 
 	CHECK(in->valid & FATTR_UID);
 	CHECK(!(in->valid & FATTR_MODE));
@@ -202,7 +154,7 @@ TEST(no_mode_is_set_where_no_set_ids_are)
 
 TEST(set_gid_without_group_execution_stays)
 {
-	struct fuse_setattr_in *in = chown_after(new_fs(), 02745);
+	struct fuse_setattr_in *in = chown_after(recording_fs(), 02745);
 
 	CHECK(in->valid & FATTR_UID);
 	CHECK(!(in->valid & FATTR_MODE));
@@ -213,7 +165,7 @@ TEST(dropping_set_ids_keeps_the_sticky_bit)
 	struct fuse_setattr_in *in;
 
 	RS_ONLY("it loses the bit it hides from itself");
-	in = chown_after(new_fs(), 05700);
+	in = chown_after(recording_fs(), 05700);
 	CHECK(in->valid & FATTR_MODE);
 	CHECK_EQ(in->mode, S_IFREG | 01700);
 }
@@ -240,7 +192,7 @@ static int statx_as_nobody(struct rawfs *fs, unsigned int mask, struct statx *st
 
 TEST(others_are_told_nothing_but_the_device)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct statx st, mine;
 
 	rawfs_start(fs, "");
@@ -269,7 +221,7 @@ static bool change_type(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_bad_inode_tells_no_cached_attributes)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	struct statx stx;
 	int fd;
@@ -289,7 +241,7 @@ TEST(a_bad_inode_tells_no_cached_attributes)
 
 TEST(a_created_file_may_be_nonseekable)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	char c;
 	int fd;
 
@@ -306,7 +258,7 @@ TEST(a_created_file_may_be_nonseekable)
 
 TEST(a_created_file_may_be_a_stream)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	char c;
 	int fd;
 
@@ -368,12 +320,12 @@ static char after_create(struct rawfs *fs, int flags)
 
 TEST(create_drops_what_is_cached)
 {
-	CHECK_EQ(after_create(new_fs(), 0), 'H');
+	CHECK_EQ(after_create(recording_fs(), 0), 'H');
 }
 
 TEST(create_may_keep_what_is_cached)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	fs->open_flags = FOPEN_KEEP_CACHE;
 	CHECK_EQ(after_create(fs, 0), 'h');
@@ -381,7 +333,7 @@ TEST(create_may_keep_what_is_cached)
 
 TEST(a_truncating_create_drops_what_is_cached)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	fs->open_flags = FOPEN_KEEP_CACHE;
 	fs->init_out = (struct fuse_init_out){ .major = 7,
@@ -417,7 +369,7 @@ static bool late(struct rawfs *fs, struct rawfs_req *req)
 
 static struct rawfs *with_late(void)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 
 	special = late;
@@ -472,7 +424,7 @@ TEST(eexist_of_create_is_believed)
 /* "file" is known for long, and then the server has it no more. */
 static struct rawfs *with_vanished(const char *name)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 
 	fs->entry_valid = fs->attr_valid = 1000;
@@ -543,7 +495,7 @@ static bool hold_mkdir(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(nothing_is_believed_after_a_killed_creation)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	pid_t pid;
 
@@ -556,8 +508,7 @@ TEST(nothing_is_believed_after_a_killed_creation)
 	if (pid == 0)
 		_exit(mkdir(rawfs_path(fs, "late"), 0755));
 	EVENTUALLY(held);
-	CHECK_EQ(kill(pid, SIGKILL), 0);
-	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	kill_child(pid);
 	/* The server does it all the same. */
 	fs->arg = fs;
 	rawfs_default(fs, held);
@@ -569,7 +520,7 @@ TEST(nothing_is_believed_after_a_killed_creation)
 
 TEST(listings_stay_within_max_pages)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	static char buf[200000];
 	int fd;
 
@@ -598,7 +549,7 @@ static bool target_with_nul(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_target_ends_at_a_nul)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	struct stat st;
 	char buf[64];
 
@@ -621,7 +572,7 @@ static bool no_flush(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(no_flush_for_the_killed_either)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int ready[2];
 	pid_t pid;
 	char c;
@@ -639,8 +590,7 @@ TEST(no_flush_for_the_killed_either)
 		pause();
 	}
 	CHECK_EQ(read(ready[0], &c, 1), 1);
-	CHECK_EQ(kill(pid, SIGKILL), 0);
-	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	kill_child(pid);
 	EVENTUALLY(fs->count[FUSE_RELEASE] == 2);
 	CHECK_EQ(fs->count[FUSE_FLUSH], 1);
 	rawfs_stop(fs);
@@ -659,7 +609,7 @@ static char mapped_byte(int fd)
 
 TEST(a_mapping_of_a_direct_file_is_not_from_the_cache)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	fs->open_flags = FOPEN_DIRECT_IO;
@@ -677,7 +627,7 @@ TEST(a_mapping_of_a_direct_file_is_not_from_the_cache)
 
 TEST(shared_mappings_of_read_only_descriptors)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd, fd2;
 	char *map;
 
@@ -711,7 +661,7 @@ static unsigned long fsyncs_of(struct rawfs *fs, int open_flags, int write_flags
 
 TEST(synchronous_writes_are_made_durable)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	rawfs_start(fs, "");
 	CHECK_EQ(fsyncs_of(fs, 0, 0), 0);
@@ -729,7 +679,7 @@ TEST(synchronous_writes_are_made_durable)
 
 TEST(synchronous_writes_to_direct_files_too)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 
 	RS_ONLY("it leaves them out");
 	fs->open_flags = FOPEN_DIRECT_IO;
@@ -749,7 +699,7 @@ static bool fsync_fails(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(a_synchronous_write_fails_with_its_fsync)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd;
 
 	special = fsync_fails;
@@ -763,7 +713,7 @@ TEST(a_synchronous_write_fails_with_its_fsync)
 
 TEST(the_present_flags_are_sent)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	static char buf[65536];
 	int fd, dir;
 
@@ -810,7 +760,7 @@ static bool hold_alias(struct rawfs *fs, struct rawfs_req *req)
 
 TEST(old_attributes_of_an_evicted_inode_are_not_believed)
 {
-	struct rawfs *fs = new_fs();
+	struct rawfs *fs = recording_fs();
 	int fd, drop = open("/proc/sys/vm/drop_caches", O_WRONLY), status;
 	struct stat st;
 	pid_t pid;
@@ -876,7 +826,7 @@ static pid_t mount_in_namespace(void)
 	CHECK(both != MAP_FAILED);
 	pid = fork();
 	if (pid == 0) {
-		struct rawfs *fs = new_fs();
+		struct rawfs *fs = recording_fs();
 		int fd;
 
 		CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);

@@ -118,35 +118,12 @@ static struct rawfs_req req;
 /* Mounted, and the handshake is over. */
 static struct rawfs *ready_fs(void)
 {
-	struct rawfs *fs = calloc(1, sizeof(*fs));
+	struct rawfs *fs = rawfs_new();
 
 	rawfs_start_manual(fs, "");
-	CHECK(rawfs_read(fs->fd, &req));
-	rawfs_init(fs, &req);
+	rawfs_handshake(fs);
 	fs->attr_valid = 100;
 	return fs;
-}
-
-static pid_t stat_in_child(struct rawfs *fs)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct stat st;
-
-		close(fs->fd);
-		_exit(stat(rawfs_path(fs, "file"), &st) ? errno : 0);
-	}
-	return pid;
-}
-
-static int exit_of(pid_t pid)
-{
-	int status;
-
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
 }
 
 TEST(poll_completes_when_a_request_arrives)
@@ -159,7 +136,7 @@ TEST(poll_completes_when_a_request_arrives)
 	ring_open(&r);
 	submit(&r, sqe_poll(fs->fd, 0));
 	CHECK(!completed(&r, &cqe, 200));
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(completed(&r, &cqe, 5000));
 	CHECK_EQ(cqe.user_data, POLLS);
 	CHECK_EQ(cqe.res, POLLIN);
@@ -184,7 +161,7 @@ TEST(poll_completes_for_each_request)
 	submit(&r, sqe_poll(fs->fd, IORING_POLL_ADD_MULTI));
 	for (int i = 0; i < 5; i++) {
 		CHECK(!completed(&r, &cqe, 100));
-		pid = stat_in_child(fs);
+		pid = stat_in_child(fs, "file");
 		CHECK(completed(&r, &cqe, 5000));
 		CHECK(cqe.res & POLLIN);
 		CHECK(cqe.flags & IORING_CQE_F_MORE);
@@ -222,7 +199,7 @@ TEST(poll_is_cancelled)
 		submit(&r, sqe_poll(fs->fd, 0));
 		cancel(&r, POLLS);
 	}
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	rawfs_serve(fs);
 	CHECK_EQ(exit_of(pid), 0);
 	rawfs_stop(fs);
@@ -238,7 +215,7 @@ TEST(poll_outlives_the_descriptor)
 
 	ring_open(&r);
 	submit(&r, sqe_poll(fs->fd, 0));
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(completed(&r, &cqe, 5000));
 	CHECK_EQ(cqe.res, POLLIN);
 	rawfs_serve(fs);
@@ -312,7 +289,7 @@ TEST(read_waits_for_a_request)
 	for (int i = 0; i < 3; i++) {
 		submit(&r, sqe_rw(IORING_OP_READ, fs->fd, &req, sizeof(req)));
 		CHECK(!completed(&r, &cqe, 200));
-		pid = stat_in_child(fs);
+		pid = stat_in_child(fs, "file");
 		CHECK(completed(&r, &cqe, 5000));
 		CHECK_EQ(cqe.user_data, READS);
 		CHECK_EQ(cqe.res, req.in.len);
@@ -334,7 +311,7 @@ TEST(read_and_write_at_once)
 		struct fuse_entry_out entry;
 	} m;
 	struct ring r;
-	pid_t pid = stat_in_child(fs);
+	pid_t pid = stat_in_child(fs, "file");
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 
 	CHECK_EQ(poll(&p, 1, 5000), 1);
@@ -369,7 +346,7 @@ TEST(read_is_cancelled)
 	submit(&r, sqe_rw(IORING_OP_READ, fs->fd, &req, sizeof(req)));
 	cancel(&r, READS);
 	/* It takes nothing with it. */
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(rawfs_read(fs->fd, &req));
 	CHECK_EQ(req.in.opcode, FUSE_LOOKUP);
 	rawfs_default(fs, &req);
@@ -405,7 +382,7 @@ TEST(read_of_a_nonblocking_device)
 	CHECK_EQ(fcntl(fs->fd, F_SETFL, O_NONBLOCK), 0);
 	submit(&r, sqe_rw(IORING_OP_READ, fs->fd, &req, sizeof(req)));
 	CHECK(!completed(&r, &cqe, 200));
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(completed(&r, &cqe, 5000));
 	CHECK_EQ(cqe.res, req.in.len);
 	rawfs_default(fs, &req);
@@ -434,7 +411,7 @@ TEST(splice_waits_for_a_request)
 					  .len = 1 << 20,
 					  .user_data = SPLICES });
 	CHECK(!completed(&r, &cqe, 200));
-	pid = stat_in_child(fs);
+	pid = stat_in_child(fs, "file");
 	CHECK(completed(&r, &cqe, 5000));
 	CHECK(cqe.res > 40);
 	CHECK_EQ(read(p[0], &req, sizeof(req)), cqe.res);

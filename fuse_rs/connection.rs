@@ -30,10 +30,12 @@
 
 pub(crate) mod background;
 pub(crate) mod call;
+mod giving;
 pub(crate) mod init;
 pub(crate) mod node;
 pub(crate) mod notify;
 pub(crate) mod opened;
+pub(crate) mod post;
 pub(crate) mod queue;
 pub(crate) mod request;
 

@@ -2,13 +2,8 @@
 
 //! Making requests and waiting for them.
 
-use super::node::NodeMemory;
-use super::node::NodePin;
 use super::node::ServerNode;
 use super::opened::ServerOpen;
-use super::opened::Ticket;
-use super::request::Completion;
-use super::request::Finish;
 use super::request::GiveBack;
 use super::request::Kept;
 use super::request::Parts;
@@ -18,23 +13,9 @@ use super::request::Request;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
-use fuse_pure::abi::attr::EntryOut;
-use fuse_pure::abi::cursor::Reader;
-use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
-use fuse_pure::abi::ids::FileHandle;
-use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::ids::Opcode;
-use fuse_pure::abi::open::OpenOut;
-use fuse_pure::logic::dirents::PlusEntries;
-use fuse_pure::op::create::Create;
-use fuse_pure::op::create::Creation;
-use fuse_pure::op::entry::looked_up_node;
-use fuse_pure::op::entry::Entry;
-use fuse_pure::op::open::Open;
-use fuse_pure::op::open::Target;
-use fuse_pure::op::rw::Readdir;
 use fuse_pure::op::Operation;
 use kernel_glue::mem::pages::PageData;
 
@@ -120,7 +101,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Keeps all that is named.
-    fn keep(&self, connection: &Arc<Connection>) -> Kept {
+    pub(super) fn keep(&self, connection: &Arc<Connection>) -> Kept {
         let pin = |node: Option<&'a Arc<ServerNode>>| node.map(|node| node.pin(connection));
         Kept {
             nodes: [pin(self.node), pin(self.also)],
@@ -129,61 +110,9 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Whether somebody waits for the end of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Urgency {
-    /// Nobody: it may have to wait its turn among others like it.
-    Background,
-    /// Somebody, elsewhere.
-    Foreground,
-}
-
-/// A request that is not waited for where it is made.
-pub(crate) struct Post {
-    urgency: Urgency,
-    data: Option<Arc<PageData>>,
-    buffer: Option<ReplyBuffer>,
-    completion: KBox<dyn Completion>,
-}
-
-impl Post {
-    /// With a body only, and a reply of its shape.
-    pub(crate) fn new(urgency: Urgency, completion: KBox<dyn Completion>) -> Self {
-        Self {
-            urgency,
-            data: None,
-            buffer: None,
-            completion,
-        }
-    }
-
-    /// The reply goes into `buffer`.
-    pub(crate) fn into_buffer(self, buffer: ReplyBuffer) -> Self {
-        Self {
-            buffer: Some(buffer),
-            ..self
-        }
-    }
-}
-
-/// A completion for requests whose answer does not matter.
-pub(crate) struct Ignore;
-
-impl Ignore {
-    /// For a request in the background. Allocates nothing, so it does not fail.
-    pub(crate) fn the_answer() -> Result<Post> {
-        let done: KBox<dyn Completion> = KBox::new(Self, GFP_KERNEL)?;
-        Ok(Post::new(Urgency::Background, done))
-    }
-}
-
-impl Completion for Ignore {
-    fn complete(&mut self, _: &Arc<Connection>, _: Result<Reply>) {}
-}
-
 impl Connection {
     /// A request, which is to be passed to [`Connection::finish`] in any case.
-    fn new_request<O: Operation>(
+    pub(super) fn new_request<O: Operation>(
         &self,
         op: &O,
         envelope: Envelope<'_>,
@@ -235,7 +164,7 @@ impl Connection {
     }
 
     /// Makes a request and waits for the answer.
-    fn call_raw<O: Operation>(
+    pub(super) fn call_raw<O: Operation>(
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
@@ -327,31 +256,6 @@ impl Connection {
         Ok((parsed, reply))
     }
 
-    /// A READDIRPLUS; returns its body, whose lookups are the caller's to give back.
-    pub(crate) fn call_readdirplus(
-        self: &Arc<Self>,
-        op: &Readdir<true>,
-        envelope: Envelope<'_>,
-    ) -> Result<Reply> {
-        let give_back = GiveBack {
-            entries: true,
-            ..GiveBack::default()
-        };
-        let (reply, _) = self.call_raw(op, envelope, None, give_back)?;
-        Ok(reply)
-    }
-
-    /// The lookup that the server has counted for an entry of a directory.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, and the lookup is never given back.
-    pub(crate) fn looked_up_entry(self: &Arc<Self>, id: NodeId) -> Result<NodePin> {
-        let memory = NodeMemory::new()
-            .inspect_err(|_| warn_ratelimited!("out of memory: a lookup is not given back\n"))?;
-        Ok(NodePin::looked_up(self, id, memory))
-    }
-
     /// As [`Connection::call`], with data behind the body.
     pub(crate) fn call_with_data<O: Operation>(
         self: &Arc<Self>,
@@ -362,191 +266,11 @@ impl Connection {
         let (reply, _) = self.call_raw(op, envelope, Some(data), GiveBack::default())?;
         op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
     }
-
-    /// A request whose reply looks an inode up: `node_of` says which.
-    pub(crate) fn call_entry<O: Operation>(
-        self: &Arc<Self>,
-        op: &O,
-        envelope: Envelope<'_>,
-        node_of: impl FnOnce(&O::Reply) -> Option<NodeId>,
-    ) -> Result<(O::Reply, Option<NodePin>)> {
-        let give_back = GiveBack {
-            lookup: Some(NodeMemory::new()?),
-            ..GiveBack::default()
-        };
-        let (parsed, give_back) = self.call_giving(op, envelope, give_back)?;
-        let lookup = match (node_of(&parsed), give_back.lookup) {
-            (Some(node), Some(memory)) => Some(NodePin::looked_up(self, node, memory)),
-            _ => None,
-        };
-        Ok((parsed, lookup))
-    }
-
-    /// Makes a file and opens it.
-    pub(crate) fn call_create<C: Creation>(
-        self: &Arc<Self>,
-        op: &Create<'_, C>,
-        envelope: Envelope<'_>,
-    ) -> Result<(Entry, NodePin, Arc<ServerOpen>, OpenFlags)> {
-        let give_back = GiveBack {
-            lookup: Some(NodeMemory::new()?),
-            open: Some((None, Ticket::new(false, op.flags)?)),
-            ..GiveBack::default()
-        };
-        let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
-        let memory = give_back.lookup.ok_or(EIO)?;
-        let (_, ticket) = give_back.open.ok_or(EIO)?;
-        let lookup = NodePin::looked_up(self, entry.node, memory);
-        let open = ticket.redeem(self, lookup.node().pin(self), opened.fh);
-        Ok((entry, lookup, open, opened.flags))
-    }
-
-    /// Opens `node`.
-    pub(crate) fn call_open<T: Target>(
-        self: &Arc<Self>,
-        op: &Open<T>,
-        node: &Arc<ServerNode>,
-    ) -> Result<(Arc<ServerOpen>, OpenFlags)> {
-        let ticket = Ticket::new(T::IS_DIRECTORY, op.flags)?;
-        let give_back = GiveBack {
-            open: Some((Some(node.pin(self)), ticket)),
-            ..GiveBack::default()
-        };
-        let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
-        match give_back.open {
-            Some((Some(node), ticket)) => Ok((ticket.redeem(self, node, opened.fh), opened.flags)),
-            _ => Err(EIO),
-        }
-    }
-
-    /// A request whose reply holds something of the server's.
-    fn call_giving<O: Operation>(
-        self: &Arc<Self>,
-        op: &O,
-        envelope: Envelope<'_>,
-        give_back: GiveBack,
-    ) -> Result<(O::Reply, GiveBack)> {
-        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
-        match op.parse(reply.body()) {
-            Ok(parsed) => Ok((parsed, give_back)),
-            Err(_) => {
-                self.give_back(give_back, Ok(reply));
-                Err(bad_reply(O::OPCODE))
-            }
-        }
-    }
-
-    /// Makes a request that is not waited for here.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, in which case `completion` has been dropped without being run. Later errors go
-    /// to it.
-    pub(crate) fn post<O: Operation>(
-        self: &Arc<Self>,
-        op: &O,
-        envelope: Envelope<'_>,
-        post: Post,
-    ) -> Result {
-        self.post_with(op, envelope, post, None)
-    }
-
-    /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the
-    /// kernel, this does not fail.
-    pub(super) fn post_with<O: Operation>(
-        self: &Arc<Self>,
-        op: &O,
-        envelope: Envelope<'_>,
-        post: Post,
-        memory: Option<RequestMemory>,
-    ) -> Result {
-        let Post {
-            urgency,
-            data,
-            buffer,
-            completion,
-        } = post;
-        let shape = op.shape();
-        let parts = Parts {
-            unique: self.unique(),
-            opcode: O::OPCODE,
-            shape,
-            data,
-            buffer: match buffer {
-                Some(buffer) => buffer,
-                None => ReplyBuffer::for_shape(shape)?,
-            },
-            completion: Some(completion),
-            give_back: GiveBack::default(),
-            kept: envelope.keep(self),
-        };
-        let request = self.new_request(op, envelope, parts, memory)?;
-        match urgency {
-            Urgency::Background => self.enqueue_background(request),
-            Urgency::Foreground => self.submit(&request),
-        }
-        Ok(())
-    }
-
-    /// A request has its answer, or will never have one.
-    pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
-        self.drop_interrupt(request);
-        let (finish, kept) = request.set_answer(answer);
-        if !matches!(finish, Finish::Late) {
-            self.waiting.fetch_sub(1, Relaxed);
-        }
-        match finish {
-            Finish::Woken | Finish::Late => {}
-            Finish::Run(mut completion, answer) => {
-                completion.complete(self, answer);
-                if request.give_place_back() {
-                    self.finish_background();
-                }
-            }
-            Finish::GiveBack(give_back, answer) => self.give_back(give_back, answer),
-        }
-        // What follows from this is sent after what was sent with the request.
-        drop(kept);
-    }
-
-    /// Gives back what a reply that nobody uses holds of the server's.
-    fn give_back(self: &Arc<Self>, give_back: GiveBack, answer: Result<Reply>) {
-        let Ok(reply) = answer else {
-            return;
-        };
-        let body = reply.body();
-        let looked_up = give_back.lookup.and_then(|memory| {
-            let id = looked_up_node(body)?;
-            Some(NodePin::looked_up(self, id, memory))
-        });
-        if give_back.entries {
-            for id in PlusEntries::new(body)
-                .map_while(Result::ok)
-                .filter_map(|e| e.looked_up())
-            {
-                drop(self.looked_up_entry(id));
-            }
-        }
-        let Some((node, ticket)) = give_back.open else {
-            return;
-        };
-        let mut reader = Reader::new(body);
-        let rest = if node.is_none() {
-            // Behind the entry.
-            reader.take::<EntryOut>().map(|_| ())
-        } else {
-            Ok(())
-        };
-        let out = rest.and_then(|()| reader.take::<OpenOut>());
-        if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
-            drop(ticket.redeem(self, node, FileHandle(out.fh)));
-        }
-    }
 }
 
 /// A reply that no server may send.
 #[cold]
-fn bad_reply(opcode: Opcode) -> Error {
+pub(super) fn bad_reply(opcode: Opcode) -> Error {
     warn_ratelimited!("bad reply to {}\n", opcode.name());
     EIO
 }

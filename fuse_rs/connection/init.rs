@@ -3,8 +3,8 @@
 //! The handshake.
 
 use super::call::Envelope;
-use super::call::Post;
-use super::call::Urgency;
+use super::post::Post;
+use super::post::Urgency;
 use super::request::Completion;
 use super::request::Reply;
 use super::Connection;

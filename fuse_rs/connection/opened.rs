@@ -7,8 +7,8 @@
 //! fail, as a [`Ticket`].
 
 use super::call::Envelope;
-use super::call::Ignore;
 use super::node::NodePin;
+use super::post::Ignore;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;

@@ -8,7 +8,7 @@ use super::Fuse;
 use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
-use crate::connection::call::Ignore;
+use crate::connection::post::Ignore;
 use crate::connection::node::ServerNode;
 use crate::connection::opened::ServerOpen;
 use crate::connection::Connection;

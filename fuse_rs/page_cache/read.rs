@@ -8,8 +8,8 @@
 
 use super::stale;
 use crate::connection::call::Envelope;
-use crate::connection::call::Post;
-use crate::connection::call::Urgency;
+use crate::connection::post::Post;
+use crate::connection::post::Urgency;
 use crate::connection::request::Completion;
 use crate::connection::request::Reply;
 use crate::connection::request::ReplyBuffer;

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests whose replies hold something of the server's, lookups and open files, and how that is
+//! given back when nobody takes it.
+
+use super::call::bad_reply;
+use super::call::Envelope;
+use super::node::NodeMemory;
+use super::node::NodePin;
+use super::node::ServerNode;
+use super::opened::ServerOpen;
+use super::opened::Ticket;
+use super::request::Finish;
+use super::request::GiveBack;
+use super::request::Reply;
+use super::request::Request;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::abi::attr::EntryOut;
+use fuse_pure::abi::cursor::Reader;
+use fuse_pure::abi::flags::OpenFlags;
+use fuse_pure::abi::ids::FileHandle;
+use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::open::OpenOut;
+use fuse_pure::logic::dirents::PlusEntries;
+use fuse_pure::op::create::Create;
+use fuse_pure::op::create::Creation;
+use fuse_pure::op::entry::looked_up_node;
+use fuse_pure::op::entry::Entry;
+use fuse_pure::op::open::Open;
+use fuse_pure::op::open::Target;
+use fuse_pure::op::rw::Readdir;
+use fuse_pure::op::Operation;
+
+impl Connection {
+    /// A READDIRPLUS; returns its body, whose lookups are the caller's to give back.
+    pub(crate) fn call_readdirplus(
+        self: &Arc<Self>,
+        op: &Readdir<true>,
+        envelope: Envelope<'_>,
+    ) -> Result<Reply> {
+        let give_back = GiveBack {
+            entries: true,
+            ..GiveBack::default()
+        };
+        let (reply, _) = self.call_raw(op, envelope, None, give_back)?;
+        Ok(reply)
+    }
+
+    /// The lookup that the server has counted for an entry of a directory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and the lookup is never given back.
+    pub(crate) fn looked_up_entry(self: &Arc<Self>, id: NodeId) -> Result<NodePin> {
+        let memory = NodeMemory::new()
+            .inspect_err(|_| warn_ratelimited!("out of memory: a lookup is not given back\n"))?;
+        Ok(NodePin::looked_up(self, id, memory))
+    }
+
+    /// A request whose reply looks an inode up: `node_of` says which.
+    pub(crate) fn call_entry<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        node_of: impl FnOnce(&O::Reply) -> Option<NodeId>,
+    ) -> Result<(O::Reply, Option<NodePin>)> {
+        let give_back = GiveBack {
+            lookup: Some(NodeMemory::new()?),
+            ..GiveBack::default()
+        };
+        let (parsed, give_back) = self.call_giving(op, envelope, give_back)?;
+        let lookup = match (node_of(&parsed), give_back.lookup) {
+            (Some(node), Some(memory)) => Some(NodePin::looked_up(self, node, memory)),
+            _ => None,
+        };
+        Ok((parsed, lookup))
+    }
+
+    /// Makes a file and opens it.
+    pub(crate) fn call_create<C: Creation>(
+        self: &Arc<Self>,
+        op: &Create<'_, C>,
+        envelope: Envelope<'_>,
+    ) -> Result<(Entry, NodePin, Arc<ServerOpen>, OpenFlags)> {
+        let give_back = GiveBack {
+            lookup: Some(NodeMemory::new()?),
+            open: Some((None, Ticket::new(false, op.flags)?)),
+            ..GiveBack::default()
+        };
+        let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
+        let memory = give_back.lookup.ok_or(EIO)?;
+        let (_, ticket) = give_back.open.ok_or(EIO)?;
+        let lookup = NodePin::looked_up(self, entry.node, memory);
+        let open = ticket.redeem(self, lookup.node().pin(self), opened.fh);
+        Ok((entry, lookup, open, opened.flags))
+    }
+
+    /// Opens `node`.
+    pub(crate) fn call_open<T: Target>(
+        self: &Arc<Self>,
+        op: &Open<T>,
+        node: &Arc<ServerNode>,
+    ) -> Result<(Arc<ServerOpen>, OpenFlags)> {
+        let ticket = Ticket::new(T::IS_DIRECTORY, op.flags)?;
+        let give_back = GiveBack {
+            open: Some((Some(node.pin(self)), ticket)),
+            ..GiveBack::default()
+        };
+        let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
+        match give_back.open {
+            Some((Some(node), ticket)) => Ok((ticket.redeem(self, node, opened.fh), opened.flags)),
+            _ => Err(EIO),
+        }
+    }
+
+    /// A request whose reply holds something of the server's.
+    fn call_giving<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        give_back: GiveBack,
+    ) -> Result<(O::Reply, GiveBack)> {
+        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
+        match op.parse(reply.body()) {
+            Ok(parsed) => Ok((parsed, give_back)),
+            Err(_) => {
+                self.give_back(give_back, Ok(reply));
+                Err(bad_reply(O::OPCODE))
+            }
+        }
+    }
+
+    /// A request has its answer, or will never have one.
+    pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
+        self.drop_interrupt(request);
+        let (finish, kept) = request.set_answer(answer);
+        if !matches!(finish, Finish::Late) {
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        match finish {
+            Finish::Woken | Finish::Late => {}
+            Finish::Run(mut completion, answer) => {
+                completion.complete(self, answer);
+                if request.give_place_back() {
+                    self.finish_background();
+                }
+            }
+            Finish::GiveBack(give_back, answer) => self.give_back(give_back, answer),
+        }
+        // What follows from this is sent after what was sent with the request.
+        drop(kept);
+    }
+
+    /// Gives back what a reply that nobody uses holds of the server's.
+    fn give_back(self: &Arc<Self>, give_back: GiveBack, answer: Result<Reply>) {
+        let Ok(reply) = answer else {
+            return;
+        };
+        let body = reply.body();
+        let looked_up = give_back.lookup.and_then(|memory| {
+            let id = looked_up_node(body)?;
+            Some(NodePin::looked_up(self, id, memory))
+        });
+        if give_back.entries {
+            for id in PlusEntries::new(body)
+                .map_while(Result::ok)
+                .filter_map(|e| e.looked_up())
+            {
+                drop(self.looked_up_entry(id));
+            }
+        }
+        let Some((node, ticket)) = give_back.open else {
+            return;
+        };
+        let mut reader = Reader::new(body);
+        let rest = if node.is_none() {
+            // Behind the entry.
+            reader.take::<EntryOut>().map(|_| ())
+        } else {
+            Ok(())
+        };
+        let out = rest.and_then(|()| reader.take::<OpenOut>());
+        if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
+            drop(ticket.redeem(self, node, FileHandle(out.fh)));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests that are not waited for where they are made.
+
+use super::call::Envelope;
+use super::request::Completion;
+use super::request::GiveBack;
+use super::request::Parts;
+use super::request::Reply;
+use super::request::ReplyBuffer;
+use super::request::RequestMemory;
+use super::Connection;
+use crate::prelude::*;
+use fuse_pure::op::Operation;
+use kernel_glue::mem::pages::PageData;
+
+/// Whether somebody waits for the end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Nobody: it may have to wait its turn among others like it.
+    Background,
+    /// Somebody, elsewhere.
+    Foreground,
+}
+
+/// A request that is not waited for where it is made.
+pub(crate) struct Post {
+    urgency: Urgency,
+    data: Option<Arc<PageData>>,
+    buffer: Option<ReplyBuffer>,
+    completion: KBox<dyn Completion>,
+}
+
+impl Post {
+    /// With a body only, and a reply of its shape.
+    pub(crate) fn new(urgency: Urgency, completion: KBox<dyn Completion>) -> Self {
+        Self {
+            urgency,
+            data: None,
+            buffer: None,
+            completion,
+        }
+    }
+
+    /// The reply goes into `buffer`.
+    pub(crate) fn into_buffer(self, buffer: ReplyBuffer) -> Self {
+        Self {
+            buffer: Some(buffer),
+            ..self
+        }
+    }
+}
+
+/// A completion for requests whose answer does not matter.
+pub(crate) struct Ignore;
+
+impl Ignore {
+    /// For a request in the background. Allocates nothing, so it does not fail.
+    pub(crate) fn the_answer() -> Result<Post> {
+        let done: KBox<dyn Completion> = KBox::new(Self, GFP_KERNEL)?;
+        Ok(Post::new(Urgency::Background, done))
+    }
+}
+
+impl Completion for Ignore {
+    fn complete(&mut self, _: &Arc<Connection>, _: Result<Reply>) {}
+}
+
+impl Connection {
+    /// Makes a request that is not waited for here.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, in which case `completion` has been dropped without being run. Later errors go
+    /// to it.
+    pub(crate) fn post<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        post: Post,
+    ) -> Result {
+        self.post_with(op, envelope, post, None)
+    }
+
+    /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the
+    /// kernel, this does not fail.
+    pub(super) fn post_with<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        post: Post,
+        memory: Option<RequestMemory>,
+    ) -> Result {
+        let Post {
+            urgency,
+            data,
+            buffer,
+            completion,
+        } = post;
+        let shape = op.shape();
+        let parts = Parts {
+            unique: self.unique(),
+            opcode: O::OPCODE,
+            shape,
+            data,
+            buffer: match buffer {
+                Some(buffer) => buffer,
+                None => ReplyBuffer::for_shape(shape)?,
+            },
+            completion: Some(completion),
+            give_back: GiveBack::default(),
+            kept: envelope.keep(self),
+        };
+        let request = self.new_request(op, envelope, parts, memory)?;
+        match urgency {
+            Urgency::Background => self.enqueue_background(request),
+            Urgency::Foreground => self.submit(&request),
+        }
+        Ok(())
+    }
+}

@@ -5,3 +5,51 @@
 pub(crate) mod read;
 pub(crate) mod stale;
 pub(crate) mod write;
+
+use crate::filesystem::handle::Handle;
+use crate::filesystem::Fuse;
+use crate::filesystem::Inode;
+use crate::filesystem::OpenFile;
+use crate::prelude::*;
+use kernel_glue::mm::folio::LockedFolio;
+use kernel_glue::mm::readahead::Readahead;
+use kernel_glue::vfs::io::Io;
+use kernel_glue::vfs::io::IoOperations;
+use kernel_glue::vfs::page_ops::PageOperations;
+
+impl IoOperations for Fuse {
+    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        read::read(io, to)
+    }
+
+    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        write::write(io, from)
+    }
+
+    fn is_cached(handle: &Handle) -> bool {
+        !handle.is_direct()
+    }
+
+    fn map(file: &OpenFile<'_>, shared: bool) -> Result {
+        let handle = file.handle().ok_or(EIO)?;
+        if handle.is_direct() {
+            if shared {
+                // Such a file is not to be cached, and a shared mapping is a cache.
+                return Err(ENODEV);
+            }
+            // What an earlier mapping has left is not what the server has now.
+            return stale::drop_all(file.inode());
+        }
+        stale::catch_up(file.inode())
+    }
+}
+
+impl PageOperations for Fuse {
+    fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+        read::read_folio(inode, file, folio)
+    }
+
+    fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, folios: Readahead<'_>) {
+        read::readahead(inode, file, folios);
+    }
+}

@@ -8,9 +8,9 @@ use super::Fuse;
 use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
-use crate::connection::post::Ignore;
 use crate::connection::node::ServerNode;
 use crate::connection::opened::ServerOpen;
+use crate::connection::post::Ignore;
 use crate::connection::Connection;
 use crate::page_cache;
 use crate::prelude::*;
@@ -25,11 +25,8 @@ use fuse_pure::op::open::Flush;
 use fuse_pure::op::open::Fsync;
 use fuse_pure::op::open::Open;
 use kernel::fs::file::flags;
-use kernel_glue::mm::folio::LockedFolio;
-use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::vfs::caller::was_killed;
 use kernel_glue::vfs::file::DirEmitter;
-use kernel_glue::vfs::file::Io;
 use kernel_glue::vfs::file_ops::FileOperations;
 use kernel_glue::vfs::file_ops::OpenMode;
 use kernel_glue::vfs::file_ops::SeekFor;
@@ -200,31 +197,6 @@ impl FileOperations for Fuse {
         }
     }
 
-    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
-        page_cache::read::read(io, to)
-    }
-
-    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
-        page_cache::write::write(io, from)
-    }
-
-    fn is_cached(handle: &Handle) -> bool {
-        !handle.is_direct()
-    }
-
-    fn map(file: &OpenFile<'_>, shared: bool) -> Result {
-        let handle = file.handle().ok_or(EIO)?;
-        if handle.is_direct() {
-            if shared {
-                // Such a file is not to be cached, and a shared mapping is a cache.
-                return Err(ENODEV);
-            }
-            // What an earlier mapping has left is not what the server has now.
-            return page_cache::stale::drop_all(file.inode());
-        }
-        page_cache::stale::catch_up(file.inode())
-    }
-
     fn before_seek_end(inode: &Inode) -> Result {
         attributes::refresh(inode)
     }
@@ -243,13 +215,5 @@ impl FileOperations for Fuse {
 
     fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         super::readdir::iterate(file, out)
-    }
-
-    fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
-        page_cache::read::read_folio(inode, file, folio)
-    }
-
-    fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, folios: Readahead<'_>) {
-        page_cache::read::readahead(inode, file, folios);
     }
 }

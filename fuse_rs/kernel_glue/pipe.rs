@@ -218,7 +218,7 @@ impl PipeSink {
             let added = unsafe {
                 bindings::fuse_rs_helper_add_page_to_pipe(pipe.as_ptr(), address.cast(), len as u32)
             };
-            total += crate::vfs::file::size_result(added)?;
+            total += crate::vfs::io::size_result(added)?;
         }
         Ok(total)
     }

@@ -16,6 +16,8 @@ pub mod fs_type;
 pub mod inode;
 pub mod inode_cache;
 pub mod inode_ops;
+pub mod io;
+pub mod page_ops;
 pub mod super_block;
 pub mod sysfs;
 pub mod value_tree;

@@ -31,7 +31,7 @@ use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::sync::wait::WaitQueue;
-use kernel_glue::vfs::file::Io;
+use kernel_glue::vfs::io::Io;
 
 /// Ends a read into the page cache.
 ///

@@ -18,7 +18,7 @@ use fuse_pure::abi::flags::WriteFlags;
 use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::pages::PAGE_SIZE;
-use kernel_glue::vfs::file::Io;
+use kernel_glue::vfs::io::Io;
 
 /// Writes for write(2) and its like.
 pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {

@@ -11,8 +11,6 @@ use crate::bindings;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::error::to_result;
-use kernel::iov::IovIterDest;
-use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
 /// An open file of file system `T` during an operation on it.
@@ -115,104 +113,6 @@ impl<T: FileSystem> NewFile<T> {
             }
             done
         }
-    }
-}
-
-/// A read or write in progress.
-pub struct Io<'a, T: FileSystem> {
-    kiocb: NonNull<bindings::kiocb>,
-    _borrow: PhantomData<&'a mut T>,
-}
-
-impl<'a, T: FileSystem> Io<'a, T> {
-    /// Wraps the argument of `read_iter` or `write_iter`.
-    ///
-    /// # Safety
-    ///
-    /// `kiocb` is valid for `'a` and of a file of this file system.
-    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
-        Self {
-            // SAFETY: By the safety requirements.
-            kiocb: unsafe { NonNull::new_unchecked(kiocb) },
-            _borrow: PhantomData,
-        }
-    }
-
-    /// The open file.
-    pub fn file(&self) -> OpenFileRef<'a, T> {
-        // SAFETY: The file is valid during the operation.
-        unsafe { OpenFileRef::from_raw((*self.kiocb.as_ptr()).ki_filp) }
-    }
-
-    /// Position in bytes.
-    pub fn position(&self) -> u64 {
-        // SAFETY: Valid during the operation; positions are not negative.
-        unsafe { (*self.kiocb.as_ptr()).ki_pos as u64 }
-    }
-
-    /// Sets the position.
-    pub fn set_position(&mut self, position: u64) {
-        // SAFETY: Valid during the operation.
-        unsafe { (*self.kiocb.as_ptr()).ki_pos = position.min(i64::MAX as u64) as i64 };
-    }
-
-    /// Whether the page cache is to be left out.
-    pub fn is_direct(&self) -> bool {
-        // SAFETY: Valid during the operation.
-        unsafe { (*self.kiocb.as_ptr()).ki_flags & bindings::FUSE_RS_IOCB_DIRECT as i32 != 0 }
-    }
-
-    /// Whether the write goes to the end of the file.
-    pub fn is_append(&self) -> bool {
-        // SAFETY: Valid during the operation.
-        unsafe { (*self.kiocb.as_ptr()).ki_flags & bindings::FUSE_RS_IOCB_APPEND as i32 != 0 }
-    }
-
-    /// Reads through the page cache. May sleep.
-    pub fn read_cached(&mut self, to: &mut IovIterDest<'_>) -> Result<usize> {
-        // SAFETY: Both are valid; direct I/O was taken out by the caller.
-        unsafe {
-            let flags = &raw mut (*self.kiocb.as_ptr()).ki_flags;
-            *flags &= !(bindings::FUSE_RS_IOCB_DIRECT as i32);
-            size_result(bindings::generic_file_read_iter(
-                self.kiocb.as_ptr(),
-                to.as_raw(),
-            ))
-        }
-    }
-
-    /// Checks a write against limits and moves appends to the end; returns how many bytes may be
-    /// written. The inode is locked.
-    pub fn check_write(&mut self, from: &mut IovIterSource<'_>) -> Result<usize> {
-        // SAFETY: Both are valid.
-        unsafe {
-            size_result(bindings::generic_write_checks(
-                self.kiocb.as_ptr(),
-                from.as_raw(),
-            ))
-        }
-    }
-
-    /// Ends a write of `written` bytes, up to the present position: makes them durable if the
-    /// caller wants that (`O_SYNC`, `O_DSYNC`, `RWF_DSYNC` and the like). The inode is not locked.
-    ///
-    /// # Context
-    ///
-    /// May sleep.
-    pub fn sync_written(&mut self, written: usize) -> Result<usize> {
-        // SAFETY: Valid during the operation.
-        size_result(unsafe {
-            bindings::fuse_rs_helper_write_sync(self.kiocb.as_ptr(), written as isize)
-        })
-    }
-}
-
-/// A byte count or a negated errno as a result.
-pub(crate) fn size_result(value: isize) -> Result<usize> {
-    if value < 0 {
-        Err(Error::from_errno(value as i32))
-    } else {
-        Ok(value as usize)
     }
 }
 

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations of open files and of the page cache.
+//! Operations of open files and directories.
 
 use super::file::DirEmitter;
-use super::file::Io;
 use super::file::OpenFileRef;
 use super::inode::Inode;
+use super::io;
+use super::io::IoOperations;
 use super::FileSystem;
 use crate::bindings;
-use crate::mm::folio::LockedFolio;
-use crate::mm::readahead::Readahead;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::ptr::NonNull;
-use kernel::iov::IovIterDest;
-use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
 /// How an opened file may be used.
@@ -68,18 +64,6 @@ pub trait FileOperations: FileSystem {
     /// Makes data durable.
     fn fsync(file: &OpenFileRef<'_, Self>, datasync: bool) -> Result;
 
-    /// Reads.
-    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize>;
-
-    /// Writes.
-    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
-
-    /// Whether the file is read through the page cache.
-    fn is_cached(handle: &Self::Handle) -> bool;
-
-    /// The file is about to be mapped, unless this gives an error.
-    fn map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
-
     /// Makes the size fresh before a seek relative to the end.
     fn before_seek_end(inode: &Inode<Self>) -> Result;
 
@@ -101,33 +85,22 @@ pub trait FileOperations: FileSystem {
 
     /// Lists a directory from the emitter's position.
     fn iterate(file: &OpenFileRef<'_, Self>, out: &mut DirEmitter<'_>) -> Result;
-
-    /// Fills a folio; whoever waits does so for its lock. `file` is an open file of the inode, if
-    /// one is at hand.
-    fn read_folio(
-        inode: &Inode<Self>,
-        file: Option<&OpenFileRef<'_, Self>>,
-        folio: LockedFolio,
-    ) -> Result;
-
-    /// Reads ahead.
-    fn readahead(inode: &Inode<Self>, file: Option<&OpenFileRef<'_, Self>>, folios: Readahead<'_>);
 }
 
 /// The table of C callbacks of files.
 pub(crate) struct FileTable<T>(PhantomData<T>);
 
-impl<T: FileOperations> FileTable<T> {
+impl<T: FileOperations + IoOperations> FileTable<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         open: Some(open::<T>),
         release: Some(release::<T>),
         flush: Some(flush::<T>),
         fsync: Some(fsync::<T>),
-        read_iter: Some(read_iter::<T>),
-        write_iter: Some(write_iter::<T>),
-        mmap: Some(mmap::<T>),
+        read_iter: Some(io::read_iter::<T>),
+        write_iter: Some(io::write_iter::<T>),
+        mmap: Some(io::mmap::<T>),
         llseek: Some(llseek::<T>),
-        splice_read: Some(splice_read::<T>),
+        splice_read: Some(io::splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),
         fallocate: Some(fallocate::<T>),
         copy_file_range: Some(copy_file_range::<T>),
@@ -154,23 +127,6 @@ impl<T: FileOperations> DirTable<T> {
     };
 
     pub(crate) const fn get() -> &'static bindings::file_operations {
-        &Self::TABLE
-    }
-}
-
-/// The table of C callbacks of the page cache.
-pub(crate) struct PageTable<T>(PhantomData<T>);
-
-impl<T: FileOperations> PageTable<T> {
-    const TABLE: bindings::address_space_operations = bindings::address_space_operations {
-        read_folio: Some(read_folio::<T>),
-        readahead: Some(readahead::<T>),
-        dirty_folio: Some(never_dirty),
-        migrate_folio: Some(bindings::filemap_migrate_folio),
-        ..pin_init::zeroed()
-    };
-
-    pub(crate) const fn get() -> &'static bindings::address_space_operations {
         &Self::TABLE
     }
 }
@@ -246,53 +202,6 @@ unsafe extern "C" fn fsync<T: FileOperations>(
         // SAFETY: By the safety requirements.
         let file = unsafe { OpenFileRef::from_raw(file) };
         T::fsync(&file, datasync != 0)?;
-        Ok(0)
-    })
-}
-
-/// # Safety
-///
-/// Called by the VFS with a file of the file system and where the data is to go.
-unsafe extern "C" fn read_iter<T: FileOperations>(
-    kiocb: *mut bindings::kiocb,
-    to: *mut bindings::iov_iter,
-) -> isize {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        let (mut io, to) = unsafe { (Io::<T>::from_raw(kiocb), IovIterDest::from_raw(to)) };
-        Ok(T::read(&mut io, to)? as isize)
-    })
-}
-
-/// # Safety
-///
-/// Called by the VFS with a file of the file system and where the data comes from.
-unsafe extern "C" fn write_iter<T: FileOperations>(
-    kiocb: *mut bindings::kiocb,
-    from: *mut bindings::iov_iter,
-) -> isize {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        let (mut io, from) = unsafe { (Io::<T>::from_raw(kiocb), IovIterSource::from_raw(from)) };
-        Ok(T::write(&mut io, from)? as isize)
-    })
-}
-
-/// # Safety
-///
-/// Called by the VFS with a file of the file system and a mapping that is being made.
-unsafe extern "C" fn mmap<T: FileOperations>(
-    file: *mut bindings::file,
-    vma: *mut bindings::vm_area_struct,
-) -> i32 {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        unsafe {
-            let flags = (*vma).__bindgen_anon_2.vm_flags;
-            let shared = flags & kernel::mm::virt::flags::MAYSHARE != 0;
-            T::map(&OpenFileRef::from_raw(file), shared)?;
-            kernel::error::to_result(bindings::generic_file_readonly_mmap(file, vma))?;
-        }
         Ok(0)
     })
 }
@@ -402,29 +311,6 @@ unsafe extern "C" fn copy_file_range<T: FileOperations>(
 
 /// # Safety
 ///
-/// Called by the VFS with a file of the file system and a pipe.
-unsafe extern "C" fn splice_read<T: FileOperations>(
-    file: *mut bindings::file,
-    position: *mut i64,
-    pipe: *mut bindings::pipe_inode_info,
-    len: usize,
-    flags: u32,
-) -> isize {
-    // SAFETY: By the safety requirements.
-    let handle = unsafe { OpenFileRef::<T>::from_raw(file) }.handle();
-    // SAFETY: By the safety requirements, which are those of both functions. A file that is not
-    // cached is read into pages of the pipe's own.
-    unsafe {
-        if handle.is_some_and(T::is_cached) {
-            bindings::filemap_splice_read(file, position, pipe, len, flags)
-        } else {
-            bindings::copy_splice_read(file, position, pipe, len, flags)
-        }
-    }
-}
-
-/// # Safety
-///
 /// Called by the VFS with a directory of the file system and where the entries are to go.
 unsafe extern "C" fn iterate<T: FileOperations>(
     file: *mut bindings::file,
@@ -437,47 +323,4 @@ unsafe extern "C" fn iterate<T: FileOperations>(
         T::iterate(&file, &mut out)?;
         Ok(0)
     })
-}
-
-/// Somebody has written to a folio, other than through a write of the file system.
-///
-/// Writes bring the cache up to date with what is stored already, and mappings cannot be written
-/// to, so nobody does. The kernel calls this without looking whether it is there, though. A folio
-/// that became dirty would stay so for ever, as nothing writes it back, and could not be dropped.
-extern "C" fn never_dirty(_: *mut bindings::address_space, _: *mut bindings::folio) -> bool {
-    false
-}
-
-/// # Safety
-///
-/// Called by the page cache with a locked folio of a file of the file system.
-unsafe extern "C" fn read_folio<T: FileOperations>(
-    file: *mut bindings::file,
-    folio: *mut bindings::folio,
-) -> i32 {
-    c_result!({
-        // SAFETY: By the safety requirements. The lock is given up by this operation; the
-        // reference is the caller's, so one is taken.
-        unsafe {
-            bindings::fuse_rs_helper_folio_get(folio);
-            let inode = (*bindings::fuse_rs_helper_folio_mapping(folio)).host;
-            let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
-            let file = NonNull::new(file).map(|file| OpenFileRef::from_raw(file.as_ptr()));
-            T::read_folio(Inode::from_raw(inode), file.as_ref(), folio)?;
-        }
-        Ok(0)
-    })
-}
-
-/// # Safety
-///
-/// Called by the page cache for a file of the file system.
-unsafe extern "C" fn readahead<T: FileOperations>(control: *mut bindings::readahead_control) {
-    // SAFETY: By the safety requirements.
-    unsafe {
-        let inode = (*(*control).mapping).host;
-        let folios = Readahead::from_raw(NonNull::new_unchecked(control));
-        let file = NonNull::new(folios.file()).map(|file| OpenFileRef::from_raw(file.as_ptr()));
-        T::readahead(Inode::from_raw(inode), file.as_ref(), folios);
-    }
 }

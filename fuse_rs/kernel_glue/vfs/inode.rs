@@ -80,7 +80,9 @@ impl<T: FileSystem> NewInode<T> {
     where
         T: super::inode_ops::InodeOperations
             + super::dir_ops::DirOperations
-            + super::file_ops::FileOperations,
+            + super::file_ops::FileOperations
+            + super::io::IoOperations
+            + super::page_ops::PageOperations,
     {
         let inode = self.0.as_ptr();
         // SAFETY: The inode is new, so nobody else looks at these fields.
@@ -94,7 +96,7 @@ impl<T: FileSystem> NewInode<T> {
                 bindings::S_IFREG => {
                     (*inode).i_op = super::inode_ops::FileTable::<T>::get();
                     (*inode).__bindgen_anon_3.i_fop = super::file_ops::FileTable::<T>::get();
-                    (*inode).i_data.a_ops = super::file_ops::PageTable::<T>::get();
+                    (*inode).i_data.a_ops = super::page_ops::PageTable::<T>::get();
                 }
                 bindings::S_IFDIR => {
                     (*inode).i_op = super::dir_ops::DirTable::<T>::get();

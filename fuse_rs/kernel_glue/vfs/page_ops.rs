@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations of the page cache.
+
+use super::file::OpenFileRef;
+use super::inode::Inode;
+use super::FileSystem;
+use crate::bindings;
+use crate::mm::folio::LockedFolio;
+use crate::mm::readahead::Readahead;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// Operations of the page cache. All may sleep.
+pub trait PageOperations: FileSystem {
+    /// Fills a folio; whoever waits does so for its lock. `file` is an open file of the inode, if
+    /// one is at hand.
+    fn read_folio(
+        inode: &Inode<Self>,
+        file: Option<&OpenFileRef<'_, Self>>,
+        folio: LockedFolio,
+    ) -> Result;
+
+    /// Reads ahead.
+    fn readahead(inode: &Inode<Self>, file: Option<&OpenFileRef<'_, Self>>, folios: Readahead<'_>);
+}
+
+/// The table of C callbacks of the page cache.
+pub(crate) struct PageTable<T>(PhantomData<T>);
+
+impl<T: PageOperations> PageTable<T> {
+    const TABLE: bindings::address_space_operations = bindings::address_space_operations {
+        read_folio: Some(read_folio::<T>),
+        readahead: Some(readahead::<T>),
+        dirty_folio: Some(never_dirty),
+        migrate_folio: Some(bindings::filemap_migrate_folio),
+        ..pin_init::zeroed()
+    };
+
+    pub(crate) const fn get() -> &'static bindings::address_space_operations {
+        &Self::TABLE
+    }
+}
+
+/// Somebody has written to a folio, other than through a write of the file system.
+///
+/// Writes bring the cache up to date with what is stored already, and mappings cannot be written
+/// to, so nobody does. The kernel calls this without looking whether it is there, though. A folio
+/// that became dirty would stay so for ever, as nothing writes it back, and could not be dropped.
+extern "C" fn never_dirty(_: *mut bindings::address_space, _: *mut bindings::folio) -> bool {
+    false
+}
+
+/// # Safety
+///
+/// Called by the page cache with a locked folio of a file of the file system.
+unsafe extern "C" fn read_folio<T: PageOperations>(
+    file: *mut bindings::file,
+    folio: *mut bindings::folio,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements. The lock is given up by this operation; the
+        // reference is the caller's, so one is taken.
+        unsafe {
+            bindings::fuse_rs_helper_folio_get(folio);
+            let inode = (*bindings::fuse_rs_helper_folio_mapping(folio)).host;
+            let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
+            let file = NonNull::new(file).map(|file| OpenFileRef::from_raw(file.as_ptr()));
+            T::read_folio(Inode::from_raw(inode), file.as_ref(), folio)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by the page cache for a file of the file system.
+unsafe extern "C" fn readahead<T: PageOperations>(control: *mut bindings::readahead_control) {
+    // SAFETY: By the safety requirements.
+    unsafe {
+        let inode = (*(*control).mapping).host;
+        let folios = Readahead::from_raw(NonNull::new_unchecked(control));
+        let file = NonNull::new(folios.file()).map(|file| OpenFileRef::from_raw(file.as_ptr()));
+        T::readahead(Inode::from_raw(inode), file.as_ref(), folios);
+    }
+}

@@ -6,7 +6,7 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench rustdoc clippy fmt fmt-check check host-test \
+.PHONY: all check-kdir install demo test vm bench bench-build rustdoc clippy fmt fmt-check check host-test \
 	module selftest selftest-build samples clean help
 
 all: check-kdir
@@ -57,10 +57,14 @@ vm: export VM_COMMAND = $(value CMD)
 vm: module
 	$(LAB) vm "$$VM_COMMAND"
 
-bench: module
+bench-build: module
 	$(LAB) enter make -s -C tools/bench
 	$(LAB) enter make -s -C tools/beside
-	$(LAB) vm --beside --icount bash tools/bench/guest.sh
+
+bench: bench-build
+	@mkdir -p build/results
+	$(LAB) vm --beside --icount bash tools/bench/guest.sh /fuse_rs/build/results/bench.tsv
+	tools/bench/report.py build/results/bench.tsv build/results
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

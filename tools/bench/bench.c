@@ -1,152 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * bench DIRECTORY: what file operations cost there. Under QEMU's -icount the clock counts
- * instructions, so the numbers are instructions for the whole round trip, server included.
- * Each row is the median of rounds; output is "name<TAB>cost of one operation".
+ * bench [-w WORKERS] [-r ROUNDS] [-x TIMES] [-o OPERATION] NAME=DIRECTORY...
+ *
+ * What operations cost, on each of the drivers whose mounts are in the directories. The drivers
+ * take turns within each round, and the first changes from round to round, so that both find the
+ * machine in the same state. Under QEMU's -icount the clock counts instructions. For each round
+ * that counts it prints
+ *
+ *   operation<TAB>driver<TAB>workers<TAB>nanoseconds of one call
+ *
+ * where calls of several workers run at the same time, and the time is that of all divided by the
+ * number of all calls.
  */
-#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS 5
-#define MIB (1 << 20)
+#include "operations.h"
 
-static char path[4096], path2[4096], buf[MIB];
-static const char *dir;
+#define MAX_WORKERS 8
 
-static void check(int ok, const char *what)
-{
-	if (!ok) {
-		perror(what);
-		exit(1);
-	}
-}
-
-static char *at(char *p, const char *name, int i)
-{
-	snprintf(p, sizeof(path), "%s/%s%d", dir, name, i);
-	return p;
-}
-
-static void drop_caches(int n)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-
-	check(fd >= 0 && write(fd, "3", 1) == 1, "drop_caches");
-	close(fd);
-}
-
-static void do_fstat(int n)
-{
-	struct stat st;
-	int fd = open(at(path, "big", 0), O_RDONLY);
-
-	for (int i = 0; i < n; i++)
-		check(!fstat(fd, &st), "fstat");
-	close(fd);
-}
-
-static void do_lookup_miss(int n)
-{
-	struct stat st;
-
-	for (int i = 0; i < n; i++)
-		check(stat(at(path, "none", i), &st), "stat");
-}
-
-static void do_create(int n)
-{
-	for (int i = 0; i < n; i++) {
-		int fd = open(at(path, "new", i), O_CREAT | O_WRONLY, 0644);
-
-		check(write(fd, buf, 4096) == 4096, "write");
-		close(fd);
-	}
-}
-
-static void do_unlink(int n)
-{
-	for (int i = 0; i < n; i++)
-		check(!unlink(at(path, "new", i)), "unlink");
-}
-
-static void do_rename(int n)
-{
-	for (int i = 0; i < n; i++)
-		check(!rename(at(path, i % 2 ? "r" : "q", 0), at(path2, i % 2 ? "q" : "r", 0)),
-		      "rename");
-}
-
-static void do_write_1m(int n)
-{
-	int fd = open(at(path, "out", 0), O_CREAT | O_WRONLY, 0644);
-
-	for (int i = 0; i < n; i++)
-		check(pwrite(fd, buf, MIB, (off_t)i * MIB) == MIB, "pwrite");
-	close(fd);
-}
-
-static void do_read_1m(int n)
-{
-	int fd = open(at(path, "big", 0), O_RDONLY);
-
-	for (int i = 0; i < n; i++)
-		check(pread(fd, buf, MIB, (off_t)i * MIB) == MIB, "pread");
-	close(fd);
-}
-
-static void do_read_warm(int n)
-{
-	int fd = open(at(path, "big", 0), O_RDONLY);
-
-	for (int i = 0; i < n; i++)
-		check(pread(fd, buf, 4096, (i % 256) * 4096) == 4096, "pread");
-	close(fd);
-}
-
-static void do_readdir(int n)
-{
-	for (int i = 0; i < n; i++) {
-		DIR *d = opendir(dir);
-
-		while (readdir(d))
-			;
-		closedir(d);
-	}
-}
-
-struct row {
-	const char *name;
-	void (*run)(int n);
-	int n;
-	/* Not part of the cost. */
-	void (*before)(int n);
-	void (*after)(int n);
+/* Between the parent and its workers. */
+struct shared {
+	pthread_barrier_t ready;
+	uint64_t begin[MAX_WORKERS], end[MAX_WORKERS];
 };
 
-static const struct row rows[] = {
-	{ "fstat", do_fstat, 200 },
-	{ "lookup miss", do_lookup_miss, 200 },
-	{ "create+write 4 KiB+close", do_create, 50, NULL, do_unlink },
-	{ "rename", do_rename, 50 },
-	{ "readdir", do_readdir, 20 },
-	{ "write 1 MiB", do_write_1m, 8 },
-	{ "read 1 MiB cold", do_read_1m, 8, drop_caches },
-	{ "read 4 KiB warm", do_read_warm, 1000 },
-};
-
-static int compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
+static struct shared *shared;
+static int workers = 1, rounds = 5, times = 1;
 
 static uint64_t now(void)
 {
@@ -156,39 +44,128 @@ static uint64_t now(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+/* What was sent without waiting for an answer, such as RELEASE, is over by then. */
+static void settle(void)
+{
+	usleep(50000);
+}
+
+static int calls(const struct operation *op)
+{
+	int n = op->count * times;
+
+	return op->most && n > op->most ? op->most : n;
+}
+
+static void work(const struct operation *op, const char *place, int id)
+{
+	int n = calls(op);
+	struct worker w = { .id = id };
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", place, op->mount);
+	w.dir = open(path, O_PATH | O_DIRECTORY);
+	w.buf = malloc(MIB);
+	check(w.dir >= 0 && w.buf, path);
+	/* Written once here, so that it is in memory. */
+	memset(w.buf, 7, MIB);
+	if (op->prepare)
+		op->prepare(&w, n);
+	settle();
+	pthread_barrier_wait(&shared->ready);
+	shared->begin[id] = now();
+	op->run(&w, n);
+	shared->end[id] = now();
+	pthread_barrier_wait(&shared->ready);
+	if (op->finish)
+		op->finish(&w, n);
+	exit(0);
+}
+
+static double measure(const struct operation *op, const char *place)
+{
+	uint64_t begin = UINT64_MAX, end = 0;
+
+	for (int i = 0; i < workers; i++)
+		if (!fork())
+			work(op, place, i);
+	for (int i = 0; i < workers; i++) {
+		int status;
+
+		wait(&status);
+		if (status) {
+			fprintf(stderr, "bench: %s failed in %s\n", op->name, place);
+			exit(1);
+		}
+	}
+	for (int i = 0; i < workers; i++) {
+		if (shared->begin[i] < begin)
+			begin = shared->begin[i];
+		if (shared->end[i] > end)
+			end = shared->end[i];
+	}
+	settle();
+	return (double)(end - begin) / (calls(op) * workers);
+}
+
+static void measure_all(const struct operation *op, char **names, char **places, int drivers)
+{
+	/* The round before the first is for warming up. */
+	for (int round = -1; round < rounds; round++)
+		for (int i = 0; i < drivers; i++) {
+			int d = (i + round + 1) % drivers;
+			double cost = measure(op, places[d]);
+
+			if (round >= 0)
+				printf("%s\t%s\t%d\t%.0f\n", op->name, names[d], workers, cost);
+			fflush(stdout);
+		}
+}
+
+static void share(void)
+{
+	pthread_barrierattr_t attr;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	check(shared != MAP_FAILED, "mmap");
+	pthread_barrierattr_init(&attr);
+	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&shared->ready, &attr, workers);
+}
+
 int main(int argc, char **argv)
 {
-	int fd;
+	const char *only = NULL;
+	char **places;
+	int c, drivers;
 
-	if (argc != 2)
-		return 2;
-	dir = argv[1];
-	memset(buf, 7, sizeof(buf));
-	fd = open(at(path, "big", 0), O_CREAT | O_WRONLY, 0644);
-	check(fd >= 0, "open");
-	for (int i = 0; i < 8; i++)
-		check(write(fd, buf, MIB) == MIB, "write");
-	close(fd);
-	close(open(at(path, "q", 0), O_CREAT | O_WRONLY, 0644));
-	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
-		uint64_t cost[ROUNDS];
-
-		for (int i = -1; i < ROUNDS; i++) {
-			uint64_t start;
-
-			if (rows[r].before)
-				rows[r].before(rows[r].n);
-			start = now();
-			rows[r].run(rows[r].n);
-			/* The first round is for warming up. */
-			if (i >= 0)
-				cost[i] = (now() - start) / rows[r].n;
-			if (rows[r].after)
-				rows[r].after(rows[r].n);
-		}
-		qsort(cost, ROUNDS, sizeof(cost[0]), compare);
-		printf("%s\t%llu\n", rows[r].name, (unsigned long long)cost[ROUNDS / 2]);
-		fflush(stdout);
+	while ((c = getopt(argc, argv, "w:r:x:o:")) != -1) {
+		if (c == 'w')
+			workers = atoi(optarg);
+		else if (c == 'r')
+			rounds = atoi(optarg);
+		else if (c == 'x')
+			times = atoi(optarg);
+		else if (c == 'm')
+			only = optarg;
+		else
+			return 2;
 	}
+	drivers = argc - optind;
+	if (workers < 1 || workers > MAX_WORKERS || times < 1 || drivers < 1)
+		return 2;
+	places = calloc(drivers, sizeof(*places));
+	argv += optind;
+	for (int i = 0; i < drivers; i++) {
+		places[i] = strchr(argv[i], '=');
+		if (!places[i])
+			return 2;
+		*places[i]++ = '\0';
+	}
+	share();
+	for (const struct operation *op = operations; op->name; op++)
+		if (!only || !strcmp(only, op->name))
+			measure_all(op, argv, places, drivers);
 	return 0;
 }

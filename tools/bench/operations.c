@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The rows, and what operations share. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "operations.h"
+
+/* auto, direct, valid, list and listplus are the mounts guest.sh makes. */
+const struct operation operations[] = {
+	{ "fstat", "auto", 200, 0, prepare_open, run_fstat, close_fd },
+	{ "lookup miss", "auto", 200, 0, NULL, run_lookup_miss, NULL },
+	{ "create+write 4 KiB+close", "auto", 50, 0, NULL, run_create, run_unlink },
+	{ "unlink", "auto", 50, 0, run_create, run_unlink, NULL },
+	{ "rename", "auto", 50, 0, prepare_one_file, run_rename, finish_one_file },
+	{ "symlink", "auto", 50, 0, NULL, run_symlink, run_unlink },
+	{ "xattr get", "auto", 200, 0, prepare_xattr, run_getxattr, close_fd },
+	{ "readdir 10 000", "list", 1, 0, NULL, run_readdir, NULL },
+	{ "readdirplus 10 000", "listplus", 1, 0, NULL, run_readdir, NULL },
+	{ "readdirplus 10 000, new", "listplus", 1, 1, prepare_drop_caches, run_readdir, NULL },
+	{ "write 1 MiB", "auto", 8, 0, prepare_open, run_write_1m, close_fd },
+	{ "read 1 MiB cold", "auto", 8, BIG_MIB, prepare_cold, run_read_1m, close_fd },
+	{ "read 4 KiB cold, random", "auto", 200, 600, prepare_cold, run_read_scattered, close_fd },
+	{ "read 4 KiB cached", "valid", 1000, 0, prepare_cached, run_read_4k, close_fd },
+	{ "read 4 KiB cached, GETATTR", "auto", 200, 0, prepare_cached, run_read_4k, close_fd },
+	{ "direct read 4 KiB", "direct", 200, 0, prepare_open, run_read_4k, close_fd },
+	{ "direct write 4 KiB", "direct", 200, 0, prepare_open, run_write_4k, close_fd },
+	{ "direct read 1 MiB", "direct", 8, 0, prepare_open, run_read_1m, close_fd },
+	{ "direct write 1 MiB", "direct", 8, 0, prepare_open, run_write_1m, close_fd },
+	{ NULL },
+};
+
+void check(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	perror(what);
+	exit(1);
+}
+
+const char *name_of(const struct worker *w, char kind, int i)
+{
+	static char names[2][8];
+	static int turn;
+	char *name = names[turn ^= 1];
+
+	name[0] = kind;
+	name[1] = '0' + w->id;
+	for (int at = 6; at > 1; at--, i /= 10)
+		name[at] = '0' + i % 10;
+	return name;
+}
+
+void open_big(struct worker *w, int flags)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "big%d", w->id);
+	w->fd = openat(w->dir, name, flags);
+	check(w->fd >= 0, "open");
+}
+
+void close_fd(struct worker *w, int n)
+{
+	close(w->fd);
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""report.py RAW RESULTS: what bench printed in RAW, as RESULTS/bench.json, bench.md and bench.svg.
+
+Costs are medians of the rounds. Fails if the ratio Rust to C of a row is over LIMIT.
+"""
+import json
+import statistics
+import sys
+from pathlib import Path
+
+LIMIT = 1.05
+GOAL = 0.90
+
+
+def read(path):
+    """{operation: {driver: median cost}}, in the order of the file."""
+    rounds = {}
+    for line in path.read_text().splitlines():
+        name, driver, _workers, cost = line.split("\t")
+        rounds.setdefault(name, {}).setdefault(driver, []).append(float(cost))
+    return {name: {d: statistics.median(costs) for d, costs in drivers.items()}
+            for name, drivers in rounds.items()}
+
+
+def rows_of(medians):
+    return [{"name": name, "c": round(m["c"]), "rust": round(m["rust"]),
+             "ratio": round(m["rust"] / m["c"], 3)} for name, m in medians.items()]
+
+
+def markdown(rows):
+    lines = ["| operation | C | Rust | ratio |", "|---|--:|--:|--:|"]
+    lines += [f"| {r['name']} | {r['c']} | {r['rust']} | {r['ratio']:.3f} |" for r in rows]
+    return "\n".join(lines) + "\n"
+
+
+def svg(rows):
+    """Bars of the ratios, with lines at the goal, at 1 and at the limit."""
+    left, width, step, top = 230, 420, 22, 30
+    scale = width / max([1.2] + [r["ratio"] for r in rows])
+    height = top + step * len(rows) + 20
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 60}" height="{height}" '
+           'font-family="sans-serif" font-size="12">',
+           '<rect width="100%" height="100%" fill="white"/>',
+           '<text x="10" y="16">instructions of an operation, Rust / C</text>']
+    for i, r in enumerate(rows):
+        y = top + step * i
+        colour = "#4a7" if r["ratio"] <= GOAL else "#79c" if r["ratio"] <= LIMIT else "#c55"
+        length = r["ratio"] * scale
+        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{r["name"]}</text>')
+        out.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{step - 5}" fill="{colour}"/>')
+        out.append(f'<text x="{left + length + 4:.1f}" y="{y + 13}">{r["ratio"]:.2f}</text>')
+    for at, colour in ((GOAL, "#4a7"), (1, "#000"), (LIMIT, "#c55")):
+        x = left + at * scale
+        out.append(f'<line x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{height - 14}" stroke="{colour}" '
+                   'stroke-dasharray="3,3"/>')
+    return "\n".join(out) + "\n</svg>\n"
+
+
+def table(rows):
+    print(f"{'operation':<28}{'C':>12}{'Rust':>12}{'ratio':>8}")
+    for r in rows:
+        print(f"{r['name']:<28}{r['c']:>12}{r['rust']:>12}{r['ratio']:>8.3f}  "
+              f"{'#' * min(60, round(r['ratio'] * 20))}")
+
+
+def main():
+    raw, results = map(Path, sys.argv[1:])
+    rows = rows_of(read(raw))
+    (results / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (results / "bench.md").write_text(markdown(rows))
+    (results / "bench.svg").write_text(svg(rows))
+    table(rows)
+    over = [r["name"] for r in rows if r["ratio"] > LIMIT]
+    if over:
+        sys.exit(f"bench: over {LIMIT}: {', '.join(over)}")
+
+
+main()

@@ -4,9 +4,16 @@
 struct ktap_case ktap_cases[KTAP_MAX];
 int ktap_count;
 
+int ktap_ms(int ms)
+{
+	const char *slowness = getenv("KTAP_SLOWNESS");
+
+	return slowness ? ms * atoi(slowness) : ms;
+}
+
 int ktap_main(void (*cleanup)(void))
 {
-	int failed = 0;
+	int failed = 0, limit = ktap_ms(KTAP_TIMEOUT_MS);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("TAP version 13\n1..%d\n", ktap_count);
@@ -20,12 +27,12 @@ int ktap_main(void (*cleanup)(void))
 			fflush(stdout);
 			_exit(0);
 		}
-		while (waitpid(pid, &status, WNOHANG) == 0 && waited < KTAP_TIMEOUT * 100) {
+		while (waitpid(pid, &status, WNOHANG) == 0 && waited < limit) {
 			usleep(10000);
-			waited++;
+			waited += 10;
 		}
-		if (waited >= KTAP_TIMEOUT * 100) {
-			printf("# %s: no end after %d s\n", ktap_cases[i].name, KTAP_TIMEOUT);
+		if (waited >= limit) {
+			printf("# %s: no end after %d ms\n", ktap_cases[i].name, limit);
 			status = -1;
 		}
 		kill(-pid, SIGKILL);

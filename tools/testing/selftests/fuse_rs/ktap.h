@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define KTAP_MAX 128
-#define KTAP_TIMEOUT 20
+#define KTAP_TIMEOUT_MS 20000
 #define KTAP_SKIP 4
 
 struct ktap_case {
@@ -97,6 +97,11 @@ static inline bool ktap_is_rs(void)
 int exit_of(pid_t pid);
 /* Kills a child that is still there, and waits for its end. */
 void kill_child(pid_t pid);
+/*
+ * A time limit in milliseconds, made longer on kernels that are slow: KTAP_SLOWNESS in the
+ * environment says how many times.
+ */
+int ktap_ms(int ms);
 
 /* Runs all cases; `cleanup` is called in the parent after each. */
 int ktap_main(void (*cleanup)(void));

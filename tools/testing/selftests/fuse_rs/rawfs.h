@@ -100,10 +100,10 @@ pid_t stat_in_child(struct rawfs *fs, const char *name);
 void drop_caches(const char *what);
 /* An address at which there is never memory. */
 extern void *volatile nowhere;
-/* Waits up to 5 s until the condition holds. */
+/* Waits up to 5 s (ktap_ms) until the condition holds. */
 #define EVENTUALLY(cond)                                                                           \
 	do {                                                                                       \
-		int ev_left = 500;                                                                 \
+		int ev_left = ktap_ms(5000) / 10;                                                  \
 		while (!(cond) && ev_left-- > 0)                                                   \
 			usleep(10000);                                                             \
 		CHECK(cond);                                                                       \

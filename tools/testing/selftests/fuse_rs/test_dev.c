@@ -52,7 +52,7 @@ static void await_request(struct rawfs *fs)
 {
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 
-	CHECK_EQ(poll(&p, 1, 5000), 1);
+	CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 	CHECK_EQ(p.revents, POLLIN);
 }
 
@@ -593,7 +593,7 @@ TEST(poll_tells)
 	CHECK_EQ(p.revents, POLLOUT);
 	pid = stat_in_child(fs, "file");
 	p.events = POLLIN;
-	CHECK_EQ(poll(&p, 1, 5000), 1);
+	CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 	CHECK_EQ(p.revents, POLLIN);
 	rawfs_serve(fs);
 	CHECK_EQ(exit_of(pid), 0);
@@ -1001,7 +1001,7 @@ TEST(bad_destination_loses_only_the_request)
 	pid_t pid = stat_in_child(fs, "file");
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 
-	CHECK_EQ(poll(&p, 1, 5000), 1);
+	CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 	CHECK_ERR(read(fs->fd, nowhere, 1 << 20), EFAULT);
 	CHECK_EQ(exit_of(pid), EIO);
 	rawfs_serve(fs);
@@ -1073,7 +1073,7 @@ TEST(destination_that_ends_in_the_data)
 		struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 		ssize_t n;
 
-		CHECK_EQ(poll(&p, 1, 5000), 1);
+		CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 		n = read(fs->fd, mem, 1 << 20);
 		if (n < 0)
 			break;
@@ -1106,7 +1106,7 @@ TEST(destination_of_a_forget)
 
 		_exit(write(fd, "2", 1) != 1);
 	}
-	CHECK_EQ(poll(&p, 1, 5000), 1);
+	CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 	CHECK_ERR(read(fs->fd, mem + 4096 - 10, (1 << 20) - 4096), EFAULT);
 	/* It is lost; the connection is not. */
 	CHECK_EQ(poll(&p, 1, 100), 0);

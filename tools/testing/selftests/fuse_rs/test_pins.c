@@ -164,7 +164,7 @@ TEST(umount_does_not_wait_for_reads)
 {
 	struct rawfs *fs = fs_with_unanswered_read();
 
-	alarm(10);
+	alarm(ktap_ms(10000) / 1000);
 	CHECK_EQ(umount(fs->mnt), 0);
 	alarm(0);
 	CHECK_ERR(rawfs_reply(fs->fd, req.in.unique, 0, "x", 1), ENOENT);
@@ -175,7 +175,7 @@ TEST(reclaim_does_not_wait_for_reads)
 	RS_ONLY("the C driver evicts the inode, and waits for its folios");
 	struct rawfs *fs = fs_with_unanswered_read();
 
-	alarm(10);
+	alarm(ktap_ms(10000) / 1000);
 	drop_caches("3");
 	drop_caches("3");
 	alarm(0);
@@ -191,7 +191,7 @@ static void dies(pid_t pid)
 	usleep(300000);
 	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
 	CHECK_EQ(kill(pid, SIGKILL), 0);
-	alarm(10);
+	alarm(ktap_ms(10000) / 1000);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	alarm(0);
 	CHECK(WIFSIGNALED(status));
@@ -304,7 +304,7 @@ TEST(a_reply_in_memory_that_does_not_come_holds_nobody_up)
 					     .unique = req.in.unique };
 	CHECK_EQ(pthread_create(&thread, NULL, write_reply, &late), 0);
 	usleep(200000);
-	alarm(10);
+	alarm(ktap_ms(10000) / 1000);
 	/* Ends the connection; whether it also unmounts depends on who is faster. */
 	umount2(fs->mnt, MNT_FORCE);
 	CHECK_EQ(exit_of(pid), ECONNABORTED);
@@ -327,7 +327,7 @@ TEST(a_device_closed_before_the_mount_is_noticed)
 	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 1, "user_id", "0", 0), 0);
 	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 1, "group_id", "0", 0), 0);
 	close(fd);
-	alarm(10);
+	alarm(ktap_ms(10000) / 1000);
 	if (!syscall(SYS_fsconfig, fsfd, 6, NULL, NULL, 0)) {
 		mfd = syscall(SYS_fsmount, fsfd, 0, 0);
 		CHECK(mfd >= 0);

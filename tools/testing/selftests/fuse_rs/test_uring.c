@@ -314,7 +314,7 @@ TEST(read_and_write_at_once)
 	pid_t pid = stat_in_child(fs, "file");
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
 
-	CHECK_EQ(poll(&p, 1, 5000), 1);
+	CHECK_EQ(poll(&p, 1, ktap_ms(5000)), 1);
 	ring_open(&r);
 	submit(&r, sqe_rw(IORING_OP_READ, fs->fd, &req, sizeof(req)));
 	CHECK(completed(&r, &cqe, 5000));

@@ -103,6 +103,18 @@ void kill_child(pid_t pid);
  */
 int ktap_ms(int ms);
 
+/* Runs `call` in a child, and returns its errno, or zero. */
+#define IN_CHILD(call)                                                                             \
+	({                                                                                         \
+		pid_t ic_pid = fork();                                                             \
+		if (ic_pid == 0)                                                                   \
+			_exit((call) < 0 ? errno : 0);                                             \
+		exit_of(ic_pid);                                                                   \
+	})
+
+/* The same as nobody. */
+#define AS_NOBODY(call) IN_CHILD(setgid(65534) || setuid(65534) ? -1 : (call))
+
 /* Runs all cases; `cleanup` is called in the parent after each. */
 int ktap_main(void (*cleanup)(void));
 

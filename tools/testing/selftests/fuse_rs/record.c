@@ -47,3 +47,9 @@ void *last(uint32_t opcode)
 {
 	return last_request(opcode)->body;
 }
+
+bool reply(struct rawfs *fs, struct rawfs_req *req, int error, const void *body, size_t len)
+{
+	rawfs_reply(fs->fd, req->in.unique, error, body, len);
+	return true;
+}

@@ -27,5 +27,7 @@ struct recorded *asked(uint32_t opcode);
 struct recorded *last_request(uint32_t opcode);
 /* The body of the latest request with this opcode; the case fails if there was none. */
 void *last(uint32_t opcode);
+/* Answers, for `special`: always true. */
+bool reply(struct rawfs *fs, struct rawfs_req *req, int error, const void *body, size_t len);
 
 #endif

@@ -10,27 +10,6 @@
 #include <linux/posix_acl_xattr.h>
 #include "record.h"
 
-static bool reply(struct rawfs *fs, struct rawfs_req *req, int error, const void *body, size_t len)
-{
-	rawfs_reply(fs->fd, req->in.unique, error, body, len);
-	return true;
-}
-
-/* Runs `call` as nobody, and returns its errno, or zero. */
-#define AS_NOBODY(call)                                                                            \
-	({                                                                                         \
-		pid_t an_pid = fork();                                                             \
-		int an_status;                                                                     \
-		if (an_pid == 0) {                                                                 \
-			if (setgid(65534) || setuid(65534))                                        \
-				_exit(255);                                                        \
-			_exit((call) < 0 ? errno : 0);                                             \
-		}                                                                                  \
-		CHECK_EQ(waitpid(an_pid, &an_status, 0), an_pid);                                  \
-		CHECK(WIFEXITED(an_status));                                                       \
-		WEXITSTATUS(an_status);                                                            \
-	})
-
 /* A server with extended attributes, of all nodes together. */
 static struct {
 	char name[256];

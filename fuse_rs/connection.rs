@@ -32,6 +32,7 @@ pub(crate) mod background;
 pub(crate) mod call;
 mod giving;
 pub(crate) mod init;
+pub(crate) mod lock;
 pub(crate) mod node;
 pub(crate) mod notify;
 pub(crate) mod opened;
@@ -136,7 +137,8 @@ pub(crate) struct Connection {
     workers_wait: WaitQueue,
     /// Identities in requests are those of this namespace.
     pub(crate) user_ns: UserNamespace,
-    process_ns: ProcessNamespace,
+    /// Process ids in requests are those of this namespace.
+    pub(crate) process_ns: ProcessNamespace,
 }
 
 impl Connection {

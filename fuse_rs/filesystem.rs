@@ -8,6 +8,7 @@ pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(crate) mod handle;
 pub(crate) mod inode;
+pub(crate) mod lock;
 pub(crate) mod mount;
 pub(crate) mod notify;
 pub(crate) mod options;

@@ -115,7 +115,7 @@ impl Connection {
     }
 
     /// A request whose reply holds something of the server's.
-    fn call_giving<O: Operation>(
+    pub(super) fn call_giving<O: Operation>(
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
@@ -157,6 +157,9 @@ impl Connection {
         let Ok(reply) = answer else {
             return;
         };
+        if let Some(lock) = give_back.lock {
+            lock.give_back(self);
+        }
         let body = reply.body();
         let looked_up = give_back.lookup.and_then(|memory| {
             let id = looked_up_node(body)?;

@@ -21,6 +21,7 @@ use fuse_pure::op::open::File;
 use fuse_pure::op::open::Release;
 use fuse_pure::op::open::Target;
 use kernel::fs::file::flags;
+use kernel::sync::SetOnce;
 use kernel::sync::UniqueArc;
 
 /// Flags that matter only while a file is opened; an open file does not have them.
@@ -63,6 +64,7 @@ impl Ticket {
             fh,
             directory: self.directory,
             flags: Atomic::new(self.flags),
+            flock_owner: SetOnce::new(),
             memory: Some(self.memory),
         };
         self.slot.write(open).into()
@@ -77,6 +79,7 @@ pub(crate) struct ServerOpen {
     fh: FileHandle,
     directory: bool,
     flags: Atomic<u32>,
+    flock_owner: SetOnce<u64>,
     memory: Option<RequestMemory>,
 }
 
@@ -91,10 +94,16 @@ impl ServerOpen {
         self.flags.store(flags & !AT_OPEN, Relaxed);
     }
 
+    /// Tells whose lock of flock(2) ends when it is closed.
+    pub(crate) fn set_flock_owner(&self, owner: u64) {
+        self.flock_owner.populate(owner);
+    }
+
     fn release<T: Target>(&self, memory: RequestMemory, target: T) {
         let op = Release {
             fh: self.fh,
             flags: self.flags.load(Relaxed),
+            flock_owner: self.flock_owner.copy(),
             target,
         };
         let posted = Ignore::the_answer().and_then(|post| {

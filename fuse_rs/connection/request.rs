@@ -7,6 +7,7 @@
 //! request, the transport while it receives, whoever wanted the answer afterwards. Ending a
 //! request early therefore needs no care for copies in progress: the copier owns what it fills.
 
+use super::lock::LateLock;
 use super::node::NodeMemory;
 use super::node::NodePin;
 use super::opened::ServerOpen;
@@ -124,6 +125,8 @@ pub(crate) struct GiveBack {
     pub(crate) open: Option<(Option<NodePin>, Ticket)>,
     /// The reply counts a lookup for each entry of a directory.
     pub(crate) entries: bool,
+    /// The reply grants a lock.
+    pub(crate) lock: Option<LateLock>,
 }
 
 /// What a request names, kept until the server can no longer be working on it.

@@ -29,6 +29,7 @@ use kernel_glue::vfs::attributes::InodeAttributes;
 use kernel_glue::vfs::attributes::NewAttributes;
 use kernel_glue::vfs::attributes::NewTime;
 use kernel_glue::vfs::attributes::Timestamp;
+use kernel_glue::vfs::caller;
 use kernel_glue::vfs::caller::UserNamespace;
 use kernel_glue::vfs::inode_ops::AccessMask;
 use kernel_glue::vfs::inode_ops::IdMap;
@@ -272,6 +273,7 @@ impl InodeOperations for Fuse {
             mtime: attr.mtime.map(new_time),
             // A truncating open may be read-only, and a server's ftruncate fails on such a file.
             fh: file.filter(|_| !attr.by_open).map(|handle| handle.fh()),
+            lock_owner: attr.size.map(|_| connection.lock_owner(caller::files())),
             ..Setattr::default()
         };
         let reply = connection

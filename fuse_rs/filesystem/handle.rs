@@ -39,6 +39,8 @@ pub(crate) struct Handle {
     /// What the server says of it.
     pub(crate) open: OpenFlags,
     directory: bool,
+    /// The server has been asked for a lock of flock(2).
+    flocked: Atomic<bool>,
 }
 
 impl Handle {
@@ -58,6 +60,7 @@ impl Handle {
             open_there,
             open,
             directory,
+            flocked: Atomic::new(false),
         };
         Ok(KBox::new(handle, GFP_KERNEL)?)
     }
@@ -72,6 +75,11 @@ impl Handle {
     /// What requests that name it must keep.
     pub(crate) fn open_there(&self) -> Option<&Arc<ServerOpen>> {
         self.open_there.as_ref()
+    }
+
+    /// The server has been asked for a lock of flock(2), which ends with the open file.
+    pub(crate) fn set_flocked(&self) {
+        self.flocked.store(true, Relaxed);
     }
 
     /// How the open file may be used.
@@ -143,9 +151,12 @@ impl FileOperations for Fuse {
         Ok((handle, mode))
     }
 
-    fn release(_: &Inode, handle: KBox<Handle>, flags: u32) {
+    fn release(_: &Inode, handle: KBox<Handle>, flags: u32, owner: usize) {
         if let Some(open_there) = handle.open_there() {
             open_there.set_flags(flags);
+            if handle.flocked.load(Relaxed) {
+                open_there.set_flock_owner(handle.connection.lock_owner(owner));
+            }
         }
         drop(handle);
     }

@@ -3,6 +3,7 @@
 //! Mounting.
 
 use super::inode;
+use super::lock::Unkept;
 use super::notify::Ears;
 use super::options;
 use super::options::Config;
@@ -41,6 +42,8 @@ pub(crate) struct Mount {
     pub(crate) connection: Arc<Connection>,
     /// The options.
     pub(crate) options: MountOptions,
+    /// Locks that the server does not keep after all.
+    pub(crate) unkept: Unkept,
     /// Shows the connection in the control file system.
     listing: SetOnce<Listing>,
 }
@@ -119,6 +122,7 @@ impl MountOperations for Fuse {
         let mount = Mount {
             options: MountOptions::from_config(config, log)?,
             connection: Connection::new(log.user_namespace()?)?,
+            unkept: Unkept::none(),
             listing: SetOnce::new(),
         };
         Ok(KBox::new(mount, GFP_KERNEL)?)

@@ -17,6 +17,7 @@ pub mod inode;
 pub mod inode_cache;
 pub mod inode_ops;
 pub mod io;
+pub mod lock;
 pub mod page_ops;
 pub mod super_block;
 pub mod sysfs;

@@ -31,6 +31,7 @@ use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::sync::wait::WaitQueue;
+use kernel_glue::vfs::caller;
 use kernel_glue::vfs::io::Io;
 
 /// Ends a read into the page cache.
@@ -107,6 +108,7 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
         offset: run.start(),
         size: u32::try_from(run.len()).map_err(|_| EINVAL)?,
         flags: file.map_or(0, |file| file.flags()),
+        lock_owner: None,
     };
     let (over, urgency) = if connection.has(InitFlags::ASYNC_READ) {
         (None, urgency)
@@ -209,6 +211,7 @@ fn read_direct(
             offset: io.position(),
             size: u32::try_from(wanted).map_err(|_| EINVAL)?,
             flags: io.file().flags(),
+            lock_owner: Some(connection.lock_owner(caller::files())),
         };
         let reply = match connection.call_for_bytes(&op, envelope) {
             Ok(((), reply)) => reply,

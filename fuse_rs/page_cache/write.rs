@@ -18,6 +18,7 @@ use fuse_pure::abi::flags::WriteFlags;
 use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::vfs::caller;
 use kernel_glue::vfs::io::Io;
 
 /// Writes for write(2) and its like.
@@ -77,6 +78,7 @@ fn write_through(
             size: u32::try_from(len).map_err(|_| EINVAL)?,
             write_flags: WriteFlags::empty(),
             flags: io.file().flags(),
+            lock_owner: (!cached).then(|| connection.lock_owner(caller::files())),
         };
         let drops = inode.data().drops();
         let written = match connection.call_with_data(&op, envelope, data.clone()) {

@@ -11,6 +11,7 @@ pub mod flags;
 pub mod header;
 pub mod ids;
 pub mod init;
+pub mod lock;
 pub mod misc;
 pub mod open;
 

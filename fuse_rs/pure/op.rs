@@ -10,6 +10,7 @@ pub mod create;
 pub mod entry;
 pub mod forget;
 pub mod init;
+pub mod lock;
 pub mod name;
 pub mod notify;
 pub mod open;

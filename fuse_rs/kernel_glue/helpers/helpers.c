@@ -2,6 +2,7 @@
 
 #include <linux/backing-dev.h>
 #include <linux/cred.h>
+#include <linux/filelock.h>
 #include <linux/fs_struct.h>
 #include <linux/kdev_t.h>
 #include <linux/highmem.h>
@@ -421,4 +422,40 @@ bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry)
 void fuse_rs_helper_dont_mount(struct dentry *dentry)
 {
 	dont_mount(dentry);
+}
+
+struct fuse_rs_lock fuse_rs_helper_lock_read(const struct file_lock *lock)
+{
+	return (struct fuse_rs_lock){
+		.start = lock->fl_start,
+		.end = lock->fl_end,
+		.owner = (unsigned long)lock->c.flc_owner,
+		.kind = lock->c.flc_type,
+		.sleeps = lock->c.flc_flags & FL_SLEEP,
+		.flock = lock->c.flc_flags & FL_FLOCK,
+		.asynchronous = lock->fl_lmops && lock->fl_lmops->lm_grant,
+	};
+}
+
+void fuse_rs_helper_lock_write(struct file_lock *lock, u64 start, u64 end, u32 kind, s32 pid)
+{
+	lock->c.flc_type = kind;
+	lock->c.flc_pid = pid;
+	lock->fl_start = start;
+	lock->fl_end = end;
+}
+
+unsigned long fuse_rs_helper_current_files(void)
+{
+	return (unsigned long)current->files;
+}
+
+u32 fuse_rs_helper_current_tgid_in(struct pid_namespace *ns)
+{
+	return pid_nr_ns(task_tgid(current), ns);
+}
+
+s32 fuse_rs_helper_system_pid(struct pid_namespace *ns, u32 pid)
+{
+	return pid_nr_ns(find_pid_ns(pid, ns), &init_pid_ns);
 }

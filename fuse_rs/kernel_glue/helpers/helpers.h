@@ -10,6 +10,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/backing-dev.h>
+#include <linux/filelock.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/folio_batch.h>
@@ -48,6 +49,20 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_ACL_DONT_CACHE	= (unsigned long)ACL_DONT_CACHE,
 };
 
+/* locks */
+struct fuse_rs_lock {
+	u64 start;
+	u64 end;
+	unsigned long owner;
+	u32 kind;
+	bool sleeps;
+	bool flock;
+	bool asynchronous;
+};
+
+struct fuse_rs_lock fuse_rs_helper_lock_read(const struct file_lock *lock);
+void fuse_rs_helper_lock_write(struct file_lock *lock, u64 start, u64 end, u32 kind, s32 pid);
+
 /* slab and inodes */
 struct kmem_cache *fuse_rs_helper_inode_cache(const char *name, unsigned int size,
 					      void (*ctor)(void *));
@@ -77,6 +92,9 @@ bool fuse_rs_helper_cred_is_only(kuid_t uid, kgid_t gid);
 struct pid_namespace *fuse_rs_helper_current_pid_ns(void);
 void fuse_rs_helper_put_pid_ns(struct pid_namespace *ns);
 u32 fuse_rs_helper_current_pid_in(struct pid_namespace *ns);
+u32 fuse_rs_helper_current_tgid_in(struct pid_namespace *ns);
+s32 fuse_rs_helper_system_pid(struct pid_namespace *ns, u32 pid);
+unsigned long fuse_rs_helper_current_files(void);
 
 /* options */
 u32 fuse_rs_helper_result_u32(const struct fs_parse_result *result);

@@ -135,6 +135,20 @@ impl ProcessNamespace {
         // SAFETY: We own a reference.
         unsafe { bindings::fuse_rs_helper_current_pid_in(self.0.as_ptr()) }
     }
+
+    /// The id in this namespace of the process whose thread the caller is; zero if it has none
+    /// there.
+    pub fn caller_process(&self) -> u32 {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_current_tgid_in(self.0.as_ptr()) }
+    }
+
+    /// What the system calls the process that is `pid` in this namespace; zero if there is none.
+    pub fn system_pid(&self, pid: u32) -> i32 {
+        let _guard = kernel::sync::rcu::read_lock();
+        // SAFETY: We own a reference, and what is found lives as long as the guard.
+        unsafe { bindings::fuse_rs_helper_system_pid(self.0.as_ptr(), pid) }
+    }
 }
 
 impl Drop for ProcessNamespace {
@@ -148,6 +162,12 @@ impl Drop for ProcessNamespace {
 pub fn caller_is_only(uid: Uid, gid: Gid) -> bool {
     // SAFETY: Reads the credentials of the current task.
     unsafe { bindings::fuse_rs_helper_cred_is_only(uid.0, gid.0) }
+}
+
+/// A number that stands for the caller's table of open files, which owns its record locks.
+pub fn files() -> usize {
+    // SAFETY: Reads a field of the current task.
+    unsafe { bindings::fuse_rs_helper_current_files() }
 }
 
 /// The caller's umask.

@@ -7,6 +7,8 @@ use super::file::OpenFileRef;
 use super::inode::Inode;
 use super::io;
 use super::io::IoOperations;
+use super::lock;
+use super::lock::LockOperations;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
@@ -55,8 +57,9 @@ pub trait FileOperations: FileSystem {
     /// Opens a file or directory.
     fn open(inode: &Inode<Self>, flags: u32) -> Result<(KBox<Self::Handle>, OpenMode)>;
 
-    /// The last reference to the open file is gone. `flags` are its `O_*` flags as they are now.
-    fn release(inode: &Inode<Self>, handle: KBox<Self::Handle>, flags: u32);
+    /// The last reference to the open file is gone. `flags` are its `O_*` flags as they are now,
+    /// `owner` is the owner of its locks of flock(2).
+    fn release(inode: &Inode<Self>, handle: KBox<Self::Handle>, flags: u32, owner: usize);
 
     /// A descriptor of the file is closed.
     fn flush(file: &OpenFileRef<'_, Self>, owner: usize) -> Result;
@@ -90,7 +93,7 @@ pub trait FileOperations: FileSystem {
 /// The table of C callbacks of files.
 pub(crate) struct FileTable<T>(PhantomData<T>);
 
-impl<T: FileOperations + IoOperations> FileTable<T> {
+impl<T: FileOperations + IoOperations + LockOperations> FileTable<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         open: Some(open::<T>),
         release: Some(release::<T>),
@@ -104,6 +107,8 @@ impl<T: FileOperations + IoOperations> FileTable<T> {
         splice_write: Some(bindings::iter_file_splice_write),
         fallocate: Some(fallocate::<T>),
         copy_file_range: Some(copy_file_range::<T>),
+        lock: Some(lock::lock::<T>),
+        flock: Some(lock::flock::<T>),
         ..pin_init::zeroed()
     };
 
@@ -168,7 +173,7 @@ unsafe extern "C" fn release<T: FileOperations>(
         (*file).private_data = core::ptr::null_mut();
         if !handle.is_null() {
             let handle = KBox::from_raw(handle);
-            T::release(Inode::from_raw(inode), handle, (*file).f_flags);
+            T::release(Inode::from_raw(inode), handle, (*file).f_flags, file.addr());
         }
     }
     0

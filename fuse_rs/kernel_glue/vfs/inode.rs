@@ -82,6 +82,7 @@ impl<T: FileSystem> NewInode<T> {
             + super::dir_ops::DirOperations
             + super::file_ops::FileOperations
             + super::io::IoOperations
+            + super::lock::LockOperations
             + super::page_ops::PageOperations,
     {
         let inode = self.0.as_ptr();

@@ -135,3 +135,29 @@ flag_set! {
         KILL_SUIDGID = 1 << 2;
     }
 }
+
+flag_set! {
+    /// Properties of a READ (`FUSE_READ_*`).
+    ReadFlags(u32) {
+        /// The lock owner field is valid.
+        LOCKOWNER = 1 << 1;
+    }
+}
+
+flag_set! {
+    /// Properties of a lock (`FUSE_LK_*`).
+    LockFlags(u32) {
+        /// It is one of flock(2).
+        FLOCK = 1 << 0;
+    }
+}
+
+flag_set! {
+    /// Properties of a RELEASE (`FUSE_RELEASE_*`).
+    ReleaseFlags(u32) {
+        /// Write back what is cached.
+        FLUSH = 1 << 0;
+        /// Give back the lock of flock(2) that the lock owner has.
+        FLOCK_UNLOCK = 1 << 1;
+    }
+}

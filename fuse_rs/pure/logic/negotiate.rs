@@ -44,7 +44,7 @@ use Support::Offered;
 
 features! {
     ASYNC_READ: Offered;
-    POSIX_LOCKS: Not("remote locks are not implemented yet");
+    POSIX_LOCKS: Offered;
     FILE_OPS: Not("never had a meaning for the kernel");
     ATOMIC_O_TRUNC: Offered;
     EXPORT_SUPPORT: Not("file handles are not implemented yet");
@@ -53,7 +53,7 @@ features! {
     SPLICE_WRITE: Offered;
     SPLICE_MOVE: Not("spliced pages are copied");
     SPLICE_READ: Not("splice(2) from the device works, but read(2) is cheaper: both copy");
-    FLOCK_LOCKS: Not("remote locks are not implemented yet");
+    FLOCK_LOCKS: Offered;
     HAS_IOCTL_DIR: Not("ioctl is not implemented yet");
     AUTO_INVAL_DATA: Offered;
     DO_READDIRPLUS: Offered;
@@ -127,6 +127,8 @@ pub const DEFAULT_MAX_BACKGROUND: u16 = 12;
 pub const DEFAULT_CONGESTION_THRESHOLD: u16 = 9;
 /// From this minor version on servers say how many background requests they take.
 const BACKGROUND_MINOR: u32 = 13;
+/// From this minor version on servers say whether they keep locks of flock(2).
+const FLOCK_MINOR: u32 = 17;
 /// Smallest `max_write`, and the largest write without BIG_WRITES.
 pub const MIN_MAX_WRITE: u32 = 4096;
 
@@ -205,6 +207,9 @@ impl Offer {
             low
         }
         .intersect(offered());
+        // An older server that keeps locks keeps both sorts.
+        let both = out.minor < FLOCK_MINOR && features.contains(InitFlags::POSIX_LOCKS);
+        let features = features.with(InitFlags::when(both, InitFlags::FLOCK_LOCKS));
 
         let max_pages = if features.contains(InitFlags::MAX_PAGES) {
             out.max_pages.clamp(1, self.max_pages_limit.max(1))
@@ -328,6 +333,24 @@ mod tests {
         .accept(o.as_bytes())
         .unwrap();
         assert_eq!(n.max_background, 60000);
+    }
+
+    #[test]
+    fn old_servers_keep_both_sorts_of_locks() {
+        let both = InitFlags::POSIX_LOCKS.with(InitFlags::FLOCK_LOCKS);
+        let kept = |minor, flags: InitFlags| {
+            let body = InitOut {
+                minor,
+                flags: flags.low(),
+                ..out()
+            };
+            let terms = offer().accept(body.as_bytes()).unwrap();
+            terms.features.intersect(both)
+        };
+        assert_eq!(kept(16, InitFlags::POSIX_LOCKS), both);
+        assert_eq!(kept(16, InitFlags::empty()), InitFlags::empty());
+        assert_eq!(kept(17, InitFlags::POSIX_LOCKS), InitFlags::POSIX_LOCKS);
+        assert_eq!(kept(17, InitFlags::FLOCK_LOCKS), InitFlags::FLOCK_LOCKS);
     }
 
     #[test]

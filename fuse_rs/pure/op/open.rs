@@ -8,6 +8,7 @@ use super::operation::Operation;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Writer;
 use crate::abi::flags::OpenFlags;
+use crate::abi::flags::ReleaseFlags;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::Opcode;
 use crate::abi::open::FlushIn;
@@ -98,6 +99,8 @@ pub struct Release<T: Target> {
     pub fh: FileHandle,
     /// `O_*` flags as they were last.
     pub flags: u32,
+    /// Whose lock of flock(2) ends, if there is one.
+    pub flock_owner: Option<u64>,
     /// File or directory.
     pub target: T,
 }
@@ -113,8 +116,12 @@ impl<T: Target> Operation for Release<T> {
         w.put(&ReleaseIn {
             fh: self.fh.0,
             flags: self.flags,
-            release_flags: 0,
-            lock_owner: 0,
+            release_flags: ReleaseFlags::when(
+                self.flock_owner.is_some(),
+                ReleaseFlags::FLOCK_UNLOCK,
+            )
+            .bits(),
+            lock_owner: self.flock_owner.unwrap_or(0),
         })
     }
 

@@ -8,6 +8,7 @@ use super::operation::ReplyShape;
 use crate::abi::cursor::Malformed;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Writer;
+use crate::abi::flags::ReadFlags;
 use crate::abi::flags::WriteFlags;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::Opcode;
@@ -27,6 +28,8 @@ pub struct Read {
     pub size: u32,
     /// `O_*` flags of the open file.
     pub flags: u32,
+    /// Whose locks allow it.
+    pub lock_owner: Option<u64>,
 }
 
 impl Operation for Read {
@@ -42,6 +45,8 @@ impl Operation for Read {
             fh: self.fh.0,
             offset: self.offset,
             size: self.size,
+            read_flags: ReadFlags::when(self.lock_owner.is_some(), ReadFlags::LOCKOWNER).bits(),
+            lock_owner: self.lock_owner.unwrap_or(0),
             flags: self.flags,
             ..ReadIn::default()
         })
@@ -115,6 +120,8 @@ pub struct Write {
     pub write_flags: WriteFlags,
     /// `O_*` flags of the open file.
     pub flags: u32,
+    /// Whose locks allow it.
+    pub lock_owner: Option<u64>,
 }
 
 impl Operation for Write {
@@ -125,11 +132,13 @@ impl Operation for Write {
     }
 
     fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        let owned = WriteFlags::when(self.lock_owner.is_some(), WriteFlags::LOCKOWNER);
         w.put(&WriteIn {
             fh: self.fh.0,
             offset: self.offset,
             size: self.size,
-            write_flags: self.write_flags.bits(),
+            write_flags: self.write_flags.with(owned).bits(),
+            lock_owner: self.lock_owner.unwrap_or(0),
             flags: self.flags,
             ..WriteIn::default()
         })
@@ -158,6 +167,7 @@ mod tests {
             size: 10,
             write_flags: WriteFlags::empty(),
             flags: 0,
+            lock_owner: None,
         };
         let reply = |size| op.parse(WriteOut { size, padding: 0 }.as_bytes());
         assert_eq!(reply(10), Ok(10));

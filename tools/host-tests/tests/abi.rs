@@ -8,6 +8,7 @@ use fuse_pure::abi::attr::*;
 use fuse_pure::abi::header::*;
 use fuse_pure::abi::ids::{NodeId, Opcode};
 use fuse_pure::abi::init::*;
+use fuse_pure::abi::lock::*;
 use fuse_pure::abi::misc::*;
 use fuse_pure::abi::open::*;
 use fuse_pure::abi::{MAJOR, MINOR};
@@ -138,6 +139,9 @@ fn layouts() -> Vec<Layout> {
             major, minor, max_readahead, flags, max_background, congestion_threshold, max_write,
             time_gran, max_pages, map_alignment, flags2, max_stack_depth, request_timeout, unused,
         }
+        FileLock = fuse_file_lock { start, end, kind = type_, pid }
+        LkIn = fuse_lk_in { fh, owner, lk, lk_flags, padding }
+        LkOut = fuse_lk_out { lk }
         OpenIn = fuse_open_in { flags, open_flags }
         CreateIn = fuse_create_in { flags, mode, umask, open_flags }
         OpenOut = fuse_open_out { fh, open_flags, backing_id }
@@ -316,6 +320,9 @@ fn flags_are_those_of_the_header() {
         ("OpenFlags", "FOPEN_", 0..numbers.len()),
         ("AttrFlags", "FUSE_ATTR_", 0..numbers.len()),
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
+        ("ReadFlags", "FUSE_READ_", 0..numbers.len()),
+        ("LockFlags", "FUSE_LK_", 0..numbers.len()),
+        ("ReleaseFlags", "FUSE_RELEASE_", 0..numbers.len()),
     ];
     let mut ours: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for (set, name, bits) in our_flags() {

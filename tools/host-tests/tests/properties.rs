@@ -230,7 +230,7 @@ proptest! {
 
     #[test]
     fn reads_are_bounded_by_what_was_asked(size in any::<u32>(), len in any::<usize>()) {
-        let op = Read { fh: FileHandle(0), offset: 0, size, flags: 0 };
+        let op = Read { fh: FileHandle(0), offset: 0, size, flags: 0, lock_owner: None };
         prop_assert_eq!(op.shape().allows(len), len <= size as usize);
         prop_assert_eq!(message(&op).len(), 40);
     }

@@ -6,8 +6,8 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build rustdoc clippy fmt fmt-check check host-test \
-	module selftest selftest-build samples clean help
+.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile rustdoc clippy fmt \
+	fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -65,6 +65,20 @@ bench: bench-build
 	@mkdir -p build/results
 	$(LAB) vm --beside --icount bash tools/bench/guest.sh /fuse_rs/build/results/bench.tsv
 	tools/bench/report.py build/results/bench.tsv build/results
+
+bench-smp: bench-build
+	@mkdir -p build/results
+	$(LAB) vm --beside bash tools/bench/guest.sh /fuse_rs/build/results/bench-smp.tsv -w 2 -x 3
+	tools/bench/report.py --throughput build/results/bench-smp.tsv build/results
+
+# Where the instructions of each row of the bench go, or of one: make profile OP='fstat'
+OP ?=
+profile: bench-build
+	@mkdir -p build/results
+	$(LAB) vm --beside --icount \
+		--plugin /fuse_rs/tools/bench/blocks.so,out=/fuse_rs/build/results/blocks \
+		bash tools/bench/guest.sh /fuse_rs/build/results/profile.tsv -r 1 $(if $(OP),-o "'$(OP)'")
+	tools/bench/profile.py build/results
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

@@ -9,8 +9,8 @@
  *
  *   operation<TAB>driver<TAB>workers<TAB>nanoseconds of one call
  *
- * where calls of several workers run at the same time, and the time is that of all divided by the
- * number of all calls.
+ * for one worker and for each number up to WORKERS. Calls of several workers run at the same time,
+ * and the time is that of all divided by the number of all calls.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mark.h"
 #include "operations.h"
 
 #define MAX_WORKERS 8
@@ -34,7 +35,7 @@ struct shared {
 };
 
 static struct shared *shared;
-static int workers = 1, rounds = 5, times = 1;
+static int max_workers = 1, rounds = 5, times = 1;
 
 static uint64_t now(void)
 {
@@ -74,7 +75,9 @@ static void work(const struct operation *op, const char *place, int id)
 	settle();
 	pthread_barrier_wait(&shared->ready);
 	shared->begin[id] = now();
+	mark(BEGIN_MARK);
 	op->run(&w, n);
+	mark(END_MARK);
 	shared->end[id] = now();
 	pthread_barrier_wait(&shared->ready);
 	if (op->finish)
@@ -82,10 +85,20 @@ static void work(const struct operation *op, const char *place, int id)
 	exit(0);
 }
 
-static double measure(const struct operation *op, const char *place)
+static void prepare_barrier(int workers)
+{
+	pthread_barrierattr_t attr;
+
+	pthread_barrierattr_init(&attr);
+	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&shared->ready, &attr, workers);
+}
+
+static double measure(const struct operation *op, const char *place, int workers)
 {
 	uint64_t begin = UINT64_MAX, end = 0;
 
+	prepare_barrier(workers);
 	for (int i = 0; i < workers; i++)
 		if (!fork())
 			work(op, place, i);
@@ -112,26 +125,15 @@ static void measure_all(const struct operation *op, char **names, char **places,
 {
 	/* The round before the first is for warming up. */
 	for (int round = -1; round < rounds; round++)
-		for (int i = 0; i < drivers; i++) {
+		for (int i = 0; i < drivers * max_workers; i++) {
 			int d = (i + round + 1) % drivers;
-			double cost = measure(op, places[d]);
+			int workers = 1 + i / drivers;
+			double cost = measure(op, places[d], workers);
 
 			if (round >= 0)
 				printf("%s\t%s\t%d\t%.0f\n", op->name, names[d], workers, cost);
 			fflush(stdout);
 		}
-}
-
-static void share(void)
-{
-	pthread_barrierattr_t attr;
-
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
-	check(shared != MAP_FAILED, "mmap");
-	pthread_barrierattr_init(&attr);
-	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_barrier_init(&shared->ready, &attr, workers);
 }
 
 int main(int argc, char **argv)
@@ -142,18 +144,18 @@ int main(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "w:r:x:o:")) != -1) {
 		if (c == 'w')
-			workers = atoi(optarg);
+			max_workers = atoi(optarg);
 		else if (c == 'r')
 			rounds = atoi(optarg);
 		else if (c == 'x')
 			times = atoi(optarg);
-		else if (c == 'm')
+		else if (c == 'o')
 			only = optarg;
 		else
 			return 2;
 	}
 	drivers = argc - optind;
-	if (workers < 1 || workers > MAX_WORKERS || times < 1 || drivers < 1)
+	if (max_workers < 1 || max_workers > MAX_WORKERS || times < 1 || drivers < 1)
 		return 2;
 	places = calloc(drivers, sizeof(*places));
 	argv += optind;
@@ -163,7 +165,9 @@ int main(int argc, char **argv)
 			return 2;
 		*places[i]++ = '\0';
 	}
-	share();
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	check(shared != MAP_FAILED, "mmap");
 	for (const struct operation *op = operations; op->name; op++)
 		if (!only || !strcmp(only, op->name))
 			measure_all(op, argv, places, drivers);

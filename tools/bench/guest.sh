@@ -31,4 +31,5 @@ for driver in c r; do
 	serve $driver listplus ./listing -o plus {}
 done
 ./bench "$@" c=/tmp/c rust=/tmp/r >"$results"
+cp /proc/kallsyms "$(dirname "$results")/kallsyms"
 umount /tmp/[cr]/*

@@ -3,6 +3,9 @@
 """report.py RAW RESULTS: what bench printed in RAW, as RESULTS/bench.json, bench.md and bench.svg.
 
 Costs are medians of the rounds. Fails if the ratio Rust to C of a row is over LIMIT.
+
+report.py --throughput RAW RESULTS: calls in a second, for each number of workers, as
+RESULTS/bench-smp.json and bench-smp.md. Here the larger is the better one.
 """
 import json
 import statistics
@@ -14,23 +17,34 @@ GOAL = 0.90
 
 
 def read(path):
-    """{operation: {driver: median cost}}, in the order of the file."""
+    """{(operation, workers): {driver: median cost}}, in the order of the file."""
     rounds = {}
     for line in path.read_text().splitlines():
-        name, driver, _workers, cost = line.split("\t")
-        rounds.setdefault(name, {}).setdefault(driver, []).append(float(cost))
-    return {name: {d: statistics.median(costs) for d, costs in drivers.items()}
-            for name, drivers in rounds.items()}
+        name, driver, workers, cost = line.split("\t")
+        rounds.setdefault((name, int(workers)), {}).setdefault(driver, []).append(float(cost))
+    return {key: {d: statistics.median(costs) for d, costs in drivers.items()}
+            for key, drivers in rounds.items()}
 
 
-def rows_of(medians):
+def cost_rows(medians):
     return [{"name": name, "c": round(m["c"]), "rust": round(m["rust"]),
-             "ratio": round(m["rust"] / m["c"], 3)} for name, m in medians.items()]
+             "ratio": round(m["rust"] / m["c"], 3)} for (name, _), m in medians.items()]
+
+
+def throughput_rows(medians):
+    return [{"name": name, "workers": workers, "c": round(1e9 / m["c"], 1),
+             "rust": round(1e9 / m["rust"], 1), "ratio": round(m["c"] / m["rust"], 3)}
+            for (name, workers), m in medians.items()]
+
+
+def name_of(row):
+    workers = row.get("workers")
+    return f"{row['name']}, {workers} worker{'s'[:workers > 1]}" if workers else row["name"]
 
 
 def markdown(rows):
     lines = ["| operation | C | Rust | ratio |", "|---|--:|--:|--:|"]
-    lines += [f"| {r['name']} | {r['c']} | {r['rust']} | {r['ratio']:.3f} |" for r in rows]
+    lines += [f"| {name_of(r)} | {r['c']} | {r['rust']} | {r['ratio']:.3f} |" for r in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -58,19 +72,27 @@ def svg(rows):
 
 
 def table(rows):
-    print(f"{'operation':<28}{'C':>12}{'Rust':>12}{'ratio':>8}")
+    print(f"{'operation':<38}{'C':>12}{'Rust':>12}{'ratio':>8}")
     for r in rows:
-        print(f"{r['name']:<28}{r['c']:>12}{r['rust']:>12}{r['ratio']:>8.3f}  "
-              f"{'#' * min(60, round(r['ratio'] * 20))}")
+        print(f"{name_of(r):<38}{r['c']:>12}{r['rust']:>12}{r['ratio']:>8.3f}  "
+              f"{'#' * min(40, round(r['ratio'] * 20))}")
+
+
+def write(rows, results, name):
+    (results / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (results / f"{name}.md").write_text(markdown(rows))
+    table(rows)
 
 
 def main():
-    raw, results = map(Path, sys.argv[1:])
-    rows = rows_of(read(raw))
-    (results / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (results / "bench.md").write_text(markdown(rows))
+    throughput = sys.argv[1] == "--throughput"
+    raw, results = map(Path, sys.argv[-2:])
+    if throughput:
+        write(throughput_rows(read(raw)), results, "bench-smp")
+        return
+    rows = cost_rows(read(raw))
+    write(rows, results, "bench")
     (results / "bench.svg").write_text(svg(rows))
-    table(rows)
     over = [r["name"] for r in rows if r["ratio"] > LIMIT]
     if over:
         sys.exit(f"bench: over {LIMIT}: {', '.join(over)}")

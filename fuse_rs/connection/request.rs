@@ -27,9 +27,6 @@ use kernel_glue::mem::pages::PageData;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::sync::wait::WaitQueue;
 
-/// Bytes of the largest reply of fixed size (CREATE).
-pub(crate) const INLINE: usize = 144;
-
 /// Bytes of header and body of most requests.
 const SHORT: usize = 128;
 
@@ -47,12 +44,17 @@ impl Message {
             Self::Long(bytes) => bytes,
         }
     }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Short(bytes, len) => bytes.get_mut(..*len).unwrap_or(&mut []),
+            Self::Long(bytes) => bytes,
+        }
+    }
 }
 
-/// Where the body of a reply goes.
+/// Where the body of a reply goes. Small, since it is moved often.
 pub(crate) enum ReplyBuffer {
-    /// A structure.
-    Inline([u8; INLINE]),
     /// Bytes, up to the capacity.
     Bytes(KVVec<u8>),
     /// The page cache.
@@ -62,22 +64,14 @@ pub(crate) enum ReplyBuffer {
 impl ReplyBuffer {
     /// A buffer for a reply of this shape, other than into the page cache.
     pub(crate) fn for_shape(shape: ReplyShape) -> Result<Self> {
-        let capacity = shape.capacity();
-        if capacity <= INLINE {
-            Ok(Self::Inline([0; INLINE]))
-        } else {
-            Ok(Self::Bytes(KVVec::with_capacity(capacity, GFP_KERNEL)?))
-        }
+        let bytes = KVVec::with_capacity(shape.capacity(), GFP_KERNEL)?;
+        Ok(Self::Bytes(bytes))
     }
 
     /// Takes `len` bytes from the server; `false` if it got fewer, in which case it may be tried
     /// again. Does not allocate.
     pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> bool {
         let copied = match self {
-            Self::Inline(bytes) => match bytes.get_mut(..len) {
-                Some(bytes) => from.copy_from_iter(bytes),
-                None => return false,
-            },
             Self::Bytes(bytes) => {
                 bytes.clear();
                 // The source holds just the body, and the capacity was made for its shape.
@@ -101,7 +95,6 @@ impl Reply {
     /// The body, unless it went into the page cache.
     pub(crate) fn body(&self) -> &[u8] {
         let bytes: &[u8] = match &self.buffer {
-            ReplyBuffer::Inline(bytes) => bytes,
             ReplyBuffer::Bytes(bytes) => bytes,
             ReplyBuffer::Folios(_) => &[],
         };
@@ -255,17 +248,21 @@ impl Request {
         memory: RequestMemory,
         fill: impl FnOnce(&mut Writer<'_>) -> Result<(), Overflow>,
     ) -> Result<Arc<Self>> {
+        let mut request = Self::place(parts, len, memory)?;
+        fill(&mut Writer::new(
+            request.as_mut().project().message.bytes_mut(),
+        ))
+        .map_err(|_| EIO)?;
+        Ok(request.into())
+    }
+
+    /// A request with `len` zeroes as header and body. It is made where it stays, since it is
+    /// large.
+    fn place(parts: Parts, len: usize, memory: RequestMemory) -> Result<Pin<UniqueArc<Self>>> {
         let RequestMemory { request, mut long } = memory;
-        let message = if len <= SHORT {
-            let mut short = [0; SHORT];
-            let bytes = short.get_mut(..len).ok_or(EIO)?;
-            fill(&mut Writer::new(bytes)).map_err(|_| EIO)?;
-            Message::Short(short, len)
-        } else {
+        if len > SHORT {
             long.resize(len, 0, GFP_KERNEL)?;
-            fill(&mut Writer::new(&mut long)).map_err(|_| EIO)?;
-            Message::Long(long)
-        };
+        }
         let Parts {
             unique,
             opcode,
@@ -277,35 +274,35 @@ impl Request {
             kept,
         } = parts;
         let data_len = data.as_ref().map_or(0, |data| data.len());
-        let state = State {
+        let state = init!(State {
             stage: Stage::Queued(buffer),
-            owner: match completion {
-                Some(completion) => Owner::Completion(completion),
-                None => Owner::Waiter,
-            },
+            owner: completion.map_or(Owner::Waiter, Owner::Completion),
             device: 0,
             interrupted: false,
             give_back,
             kept,
             data,
-        };
-        let request = request.pin_init_with(pin_init!(Self {
+        });
+        let placed = request.pin_init_with(pin_init!(Self {
             link: Link::new(),
             interrupt_link: Link::new(),
             unique,
             opcode,
             shape,
-            message,
+            message: if len <= SHORT {
+                Message::Short([0; SHORT], len)
+            } else {
+                Message::Long(long)
+            },
             data_len,
             place: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::Request::state"),
             wait <- new_wait_queue!("fuse_rs::Request::wait"),
         }));
-        let request = match request {
-            Ok(request) => request,
+        match placed {
+            Ok(request) => Ok(request),
             Err(never) => match never {},
-        };
-        Ok(request.into())
+        }
     }
 
     /// The request has got a place among the background requests.

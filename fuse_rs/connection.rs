@@ -376,4 +376,10 @@ impl Connection {
         self.readable.wake_one();
         self.fasync.signal_readable();
     }
+
+    /// As [`Connection::wake_reader`], by who is about to wait for the answer.
+    fn wake_reader_before_sleep(&self) {
+        self.readable.wake_one_sync();
+        self.fasync.signal_readable();
+    }
 }

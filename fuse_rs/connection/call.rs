@@ -217,7 +217,7 @@ impl Connection {
         request: &Arc<Request>,
         envelope: Envelope<'_>,
     ) -> Result<(Result<Reply>, GiveBack)> {
-        self.submit(request);
+        self.submit_before_sleep(request);
         if request.wait(Signals::Interruptible).is_err() {
             if !self.lacks(Opcode::Interrupt) && request.set_interrupted() {
                 self.queue_interrupt(request);

@@ -156,8 +156,17 @@ impl InFlight {
 impl Connection {
     /// Puts a request on its way, or ends it if the connection has ended.
     pub(super) fn submit(self: &Arc<Self>, request: &Arc<Request>) {
-        if let Err(error) = self.enqueue(request.clone()) {
-            self.finish(request, Err(error));
+        match self.enqueue(request.clone()) {
+            Ok(()) => self.wake_reader(),
+            Err(error) => self.finish(request, Err(error)),
+        }
+    }
+
+    /// As [`Connection::submit`], by who is about to wait for the answer.
+    pub(super) fn submit_before_sleep(self: &Arc<Self>, request: &Arc<Request>) {
+        match self.enqueue(request.clone()) {
+            Ok(()) => self.wake_reader_before_sleep(),
+            Err(error) => self.finish(request, Err(error)),
         }
     }
 
@@ -179,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Puts a request on its way.
+    /// Puts a request on its way; somebody is to be woken to read it.
     ///
     /// # Errors
     ///
@@ -192,8 +201,6 @@ impl Connection {
         if queue.pending.push_back(request).is_err() {
             return Err(EBUSY);
         }
-        drop(queue);
-        self.wake_reader();
         Ok(())
     }
 

@@ -134,6 +134,10 @@ impl WaitQueue {
             }
             // SAFETY: We are in process context and hold no spinlock.
             unsafe { bindings::schedule() };
+            // Without queueing up again: most waits end with the first wake-up.
+            if condition() {
+                break;
+            }
         }
         // SAFETY: Queue and entry are valid; afterwards the entry is on no queue.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
@@ -152,6 +156,13 @@ impl WaitQueue {
                 core::ptr::null_mut(),
             )
         };
+    }
+
+    /// As [`WaitQueue::wake_one`], by who is about to sleep: the woken may well run here.
+    #[inline]
+    pub fn wake_one_sync(&self) {
+        // SAFETY: The queue is initialised.
+        unsafe { bindings::__wake_up_sync(self.head.get(), bindings::TASK_NORMAL) };
     }
 
     /// Wakes everyone.

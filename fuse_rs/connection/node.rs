@@ -3,8 +3,8 @@
 //! Inodes as the server knows them.
 //!
 //! The server counts how often it has told us of an inode, and keeps it until as many lookups
-//! have been given back. Here every lookup makes a [`ServerNode`]; its memory is allocated before
-//! the lookup is sent, so that giving back cannot fail.
+//! have been given back. Here a lookup makes a [`ServerNode`], whose memory is allocated before the
+//! lookup is sent, so that giving back cannot fail; or it is counted with a node that is pinned.
 //!
 //! A node is given back when nobody has it pinned any more: neither an inode of the kernel's, nor
 //! a file the server has open, nor a request the server may still be working on. So no request
@@ -77,6 +77,11 @@ impl ServerNode {
             node: self.id,
             nlookup: self.lookups.load(Relaxed),
         }
+    }
+
+    /// Counts a lookup that the server has counted. To be used by who knows that the node is pinned.
+    pub(crate) fn count_lookup(&self) {
+        self.lookups.fetch_add(1, Relaxed);
     }
 
     /// Keeps the node. To be used by who knows that it is pinned already.

@@ -284,6 +284,13 @@ pub(crate) fn adopt(inode: &Inode, lookup: NodePin) {
     }
 }
 
+/// Counts a lookup of an inode that is known and whose node is not another.
+pub(crate) fn count_lookup(inode: &Inode) {
+    if let Some(node) = inode.data().node.as_ref() {
+        node.count_lookup();
+    }
+}
+
 /// Makes an inode of no use, and its node id free for another.
 pub(crate) fn make_bad(inode: &Inode) {
     // First: nobody is to find the inode missing and yet have it work.

@@ -7,7 +7,6 @@ use super::handle::Handle;
 use super::inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
-use crate::connection::node::NodePin;
 use crate::prelude::*;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
@@ -107,53 +106,57 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         let Some(id) = plus.looked_up() else {
             continue;
         };
-        let lookup = match connection.looked_up_entry(id) {
-            Ok(lookup) => lookup,
-            Err(error) => {
-                outcome = Err(error);
-                continue;
-            }
-        };
-        match Entry::from_wire(&plus.lookup) {
-            // A failure means only that the name is looked up when somebody wants it.
-            Ok(found) => drop(connect(file, out, entry.name, &found, lookup, version)),
+        let noted = match Entry::from_wire(&plus.lookup) {
+            Ok(found) => connect(file, out, entry.name, &found, version),
             Err(_) => {
                 let _ = bad_entry();
+                connection.looked_up_entry(id).map(drop)
             }
+        };
+        if noted.is_err() {
+            outcome = noted;
         }
     }
     outcome
 }
 
-/// Takes note of an entry; `lookup` becomes part of its inode's, or is given back.
+/// Takes note of an entry. Its lookup becomes part of its inode's, or is given back. If no note
+/// can be taken, the name is looked up when somebody wants it.
+///
+/// # Errors
+///
+/// `ENOMEM`, and the lookup is never given back.
 fn connect(
     file: &OpenFile<'_>,
     out: &DirEmitter<'_>,
     name: &[u8],
     found: &Entry,
-    lookup: NodePin,
     version: AttrVersion,
 ) -> Result {
-    let sb = file.inode().super_block();
+    let dir = file.inode();
     let deadline = found.entry_valid.deadline(monotonic_nanos());
-    match file.child(out, name)? {
-        Child::New(new) => {
-            let inode = inode::from_entry(sb, found, lookup, version)?;
-            new.connect(inode, deadline)
-        }
-        Child::Known(known) => {
-            let same = known.dentry().inode().filter(|inode| {
-                inode.data().key() == found.node.get() && !inode::is_other(inode, found)
-            });
-            let Some(inode) = same else {
-                // Something else has this name now.
-                known.invalidate();
-                return Ok(());
-            };
-            inode::adopt(inode, lookup);
-            attributes::update(inode, &found.attr, found.attr_valid, version)?;
-            known.dentry().set_deadline(deadline);
-            Ok(())
+    let child = file.child(out, name);
+    if let Ok(Child::Known(known)) = &child {
+        let same = known.dentry().inode().filter(|inode| {
+            inode.data().key() == found.node.get() && !inode::is_other(inode, found)
+        });
+        if let Some(inode) = same {
+            inode::count_lookup(inode);
+            if attributes::update(inode, &found.attr, found.attr_valid, version).is_ok() {
+                known.dentry().set_deadline(deadline);
+            }
+            return Ok(());
         }
     }
+    let lookup = inode::connection(dir).looked_up_entry(found.node)?;
+    match child {
+        Ok(Child::New(new)) => {
+            let _ = inode::from_entry(dir.super_block(), found, lookup, version)
+                .and_then(|inode| new.connect(inode, deadline));
+        }
+        // Something else has this name now.
+        Ok(Child::Known(known)) => known.invalidate(),
+        Err(_) => {}
+    }
+    Ok(())
 }

@@ -150,6 +150,7 @@ impl DirEmitter<'_> {
 
     /// Passes an entry on and moves to `next`; `false` if the caller has no room for it.
     #[must_use]
+    #[inline]
     pub fn emit(&mut self, name: &[u8], ino: u64, kind: u32, next: u64) -> bool {
         let Ok(len) = i32::try_from(name.len()) else {
             return false;

@@ -76,6 +76,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a structure; it need not be aligned.
+    #[inline]
     pub fn take<T: FromBytes>(&mut self) -> Result<T, Malformed> {
         let (value, rest) = T::read_from_prefix(self.rest).map_err(|_| Malformed)?;
         self.rest = rest;
@@ -83,6 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `len` bytes.
+    #[inline]
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(Malformed)?;
         self.rest = rest;

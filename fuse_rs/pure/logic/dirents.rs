@@ -24,6 +24,26 @@ pub struct Entry<'a> {
     pub kind: u32,
 }
 
+/// Whether one of the eight bytes is zero.
+const fn has_zero(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+}
+
+/// Whether `name` is without `/` and NUL.
+fn is_component(name: &[u8]) -> bool {
+    const SLASHES: u64 = (u64::MAX / 255).wrapping_mul(b'/' as u64);
+    let mut rest = name;
+    while let Some((word, tail)) = rest.split_first_chunk() {
+        let word = u64::from_ne_bytes(*word);
+        if has_zero(word) || has_zero(word ^ SLASHES) {
+            return false;
+        }
+        rest = tail;
+    }
+    !rest.iter().any(|byte| *byte == b'/' || *byte == 0)
+}
+
 /// Iterates over the entries; stops at the first that is cut off, which is how a server ends a
 /// full buffer, and yields `Err` for one that no server may send.
 pub struct Entries<'a> {
@@ -40,6 +60,7 @@ impl<'a> Entries<'a> {
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = core::mem::take(&mut self.rest);
         let mut reader = Reader::new(rest);
@@ -53,7 +74,7 @@ impl<'a> Iterator for Entries<'a> {
         let Ok(name) = reader.bytes(len) else {
             return None;
         };
-        if name.iter().any(|byte| *byte == b'/' || *byte == 0) {
+        if !is_component(name) {
             return Some(Err(Malformed));
         }
         // Entries are padded to 8 bytes; the padding of the last may be missing.
@@ -82,6 +103,7 @@ pub struct PlusEntry<'a> {
 
 impl PlusEntry<'_> {
     /// The node of which the server has counted a lookup, if it has.
+    #[inline]
     pub fn looked_up(&self) -> Option<NodeId> {
         if matches!(self.entry.name, b"." | b"..") {
             None
@@ -108,6 +130,7 @@ impl<'a> PlusEntries<'a> {
 impl<'a> Iterator for PlusEntries<'a> {
     type Item = Result<PlusEntry<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let mut reader = Reader::new(self.entries.rest);
         let Ok(lookup) = reader.take::<EntryOut>() else {
@@ -149,6 +172,24 @@ mod tests {
         }
         let names: Vec<_> = Entries::new(&body).map(|e| e.unwrap().name).collect();
         assert_eq!(names, [&b"a"[..], b"12345678", b"."]);
+    }
+
+    #[test]
+    fn every_place_of_a_name_is_checked() {
+        for len in 1..40 {
+            // With the neighbours of the two in value, and bytes with the top bit set.
+            let name: Vec<u8> = (0..len)
+                .map(|i| [1, 0x2e, 0x30, 0x80, 0xaf, 0xff][i % 6])
+                .collect();
+            assert!(is_component(&name), "{len}");
+            for at in 0..len {
+                for bad in [0, b'/'] {
+                    let mut name = name.clone();
+                    name[at] = bad;
+                    assert!(!is_component(&name), "{len} {at} {bad}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Timeout {
 
     /// From the fields on the wire. More than a second's worth of nanoseconds counts as one
     /// nanosecond less than a second; what does not fit is for ever.
+    #[inline]
     pub const fn new(secs: u64, nsec: u32) -> Self {
         let nsec = clamp_nsec(nsec) as u64;
         Self {
@@ -44,6 +45,7 @@ impl Timeout {
     /// The moment until which something fetched at `now` (nanoseconds) is valid.
     ///
     /// Zero when it may not be cached at all, so that a deadline of zero is always past.
+    #[inline]
     pub const fn deadline(self, now: u64) -> u64 {
         if self.nanos == 0 {
             0
@@ -166,6 +168,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// Checks attributes as a server sent them.
+    #[inline]
     pub fn from_wire(attr: &Attr) -> Result<Self, Malformed> {
         if attr.size > i64::MAX as u64 {
             return Err(Malformed);
@@ -211,6 +214,7 @@ pub struct Entry {
 
 impl Entry {
     /// Checks an entry as a server sent it.
+    #[inline]
     pub fn from_wire(entry: &EntryOut) -> Result<Self, Malformed> {
         let node = NodeId::from_server(entry.nodeid).ok_or(Malformed)?;
         if node == NodeId::ROOT {

@@ -4,11 +4,12 @@
 
 use crate::bindings;
 
-/// Nanoseconds since boot, not counting suspension. Callable everywhere.
+/// Nanoseconds of a clock that never goes back, in steps of a tick (1 to 10 ms): for deadlines. Not
+/// counting suspension. Callable everywhere.
 #[inline]
 pub fn monotonic_nanos() -> u64 {
     // SAFETY: Always callable.
-    (unsafe { bindings::ktime_get() }) as u64
+    unsafe { bindings::fuse_rs_helper_ticks_nanos() }
 }
 
 /// A random number. Callable everywhere.

@@ -344,6 +344,11 @@ void fuse_rs_helper_put_page(void *address)
 	put_page(virt_to_page(address));
 }
 
+u64 fuse_rs_helper_ticks_nanos(void)
+{
+	return jiffies64_to_nsecs(get_jiffies_64());
+}
+
 unsigned long fuse_rs_helper_totalram_pages(void)
 {
 	return totalram_pages();

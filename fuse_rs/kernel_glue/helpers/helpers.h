@@ -112,6 +112,7 @@ void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const ch
 /* pages and folios */
 void fuse_rs_helper_get_page(void *address);
 void fuse_rs_helper_put_page(void *address);
+u64 fuse_rs_helper_ticks_nanos(void);
 unsigned long fuse_rs_helper_totalram_pages(void);
 struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
 void fuse_rs_helper_folio_get(struct folio *folio);

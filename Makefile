@@ -6,8 +6,8 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile rustdoc clippy fmt \
-	fmt-check check host-test module selftest selftest-build samples clean help
+.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile conformance rustdoc \
+	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -79,6 +79,11 @@ profile: bench-build
 		--plugin /fuse_rs/tools/bench/blocks.so,out=/fuse_rs/build/results/blocks \
 		bash tools/bench/guest.sh /fuse_rs/build/results/profile.tsv -r 1 $(if $(OP),-o "'$(OP)'")
 	tools/bench/profile.py build/results
+
+# Both drivers in one boot: make conformance PARTS='fsx' for one of them
+PARTS ?=
+conformance: module
+	tools/conformance/run $(PARTS)
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The two drivers and the daemons that are mounted on them."""
+
+import os
+import shutil
+import subprocess
+import time
+
+CLONE = "/fuse_rs"
+BUILD = f"{CLONE}/build/conformance"
+PRELOAD = f"{CLONE}/tools/beside/preload.so"
+
+# Name, device, type. Mount points of all have names of one length: pjdfstest makes paths up to the
+# limit and cannot divide some lengths.
+DRIVERS = {"C": ("/dev/fuse", "fuse"), "Rust": ("/dev/fuse_rs", "fuse_rs")}
+
+
+def _passthrough_ll(source, options):
+    return [f"{BUILD}/passthrough_ll", "-o", ",".join([f"source={source}", *options])]
+
+
+def _subdir(program):
+    def command(source, options):
+        options = ["modules=subdir", f"subdir={source}", *options]
+        return [f"{BUILD}/{program}", "-o", ",".join(options)]
+    return command
+
+
+def _bindfs(source, options):
+    return ["bindfs", *(["-o", ",".join(options)] if options else []), source]
+
+
+DAEMONS = {
+    "passthrough_ll": _passthrough_ll,
+    "passthrough": _subdir("passthrough"),
+    "passthrough_fh": _subdir("passthrough_fh"),
+    "bindfs": _bindfs,
+}
+
+
+class Mount:
+    """A daemon over an empty directory of tmpfs, mounted while the `with` block runs. Without a
+    driver it is an empty tmpfs."""
+
+    def __init__(self, driver, daemon=None, options=()):
+        self.driver, self.daemon, self.options = driver, daemon, options
+
+    def __enter__(self):
+        name = f"{self.driver[:1].lower()}-{time.monotonic_ns() % 10**9:09d}"
+        self.source, self.path = f"/tmp/s/{name}", f"/tmp/mnt/{name}"
+        os.makedirs(self.source)
+        os.makedirs(self.path)
+        os.chmod(self.source, 0o755)
+        if self.driver not in DRIVERS:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", self.path], check=True)
+            return self.path
+        device, fstype = DRIVERS[self.driver]
+        self.process = subprocess.Popen(
+            [*DAEMONS[self.daemon](self.source, list(self.options)), "-f", self.path],
+            env={**os.environ, "LD_PRELOAD": PRELOAD, "FUSE_DEV": device,
+                 "FUSE_FSTYPE": fstype})
+        for _ in range(600):
+            if os.path.ismount(self.path):
+                return self.path
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.daemon} does not mount on the {self.driver} driver")
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", self.path], check=True)
+        if self.driver in DRIVERS:
+            self.process.wait(timeout=60)
+        os.rmdir(self.path)
+        shutil.rmtree(self.source)

@@ -4,6 +4,8 @@
 
 use super::attributes;
 use super::inode;
+use super::poll::Polled;
+use super::poll::PolledFile;
 use super::Fuse;
 use super::Inode;
 use super::OpenFile;
@@ -25,6 +27,7 @@ use fuse_pure::op::open::Flush;
 use fuse_pure::op::open::Fsync;
 use fuse_pure::op::open::Open;
 use kernel::fs::file::flags;
+use kernel::sync::SetOnce;
 use kernel_glue::vfs::caller::was_killed;
 use kernel_glue::vfs::file::DirEmitter;
 use kernel_glue::vfs::file_ops::FileOperations;
@@ -41,6 +44,8 @@ pub(crate) struct Handle {
     directory: bool,
     /// The server has been asked for a lock of flock(2).
     flocked: Atomic<bool>,
+    /// Once somebody has waited until it is ready.
+    polled: SetOnce<PolledFile>,
 }
 
 impl Handle {
@@ -61,6 +66,7 @@ impl Handle {
             open,
             directory,
             flocked: Atomic::new(false),
+            polled: SetOnce::new(),
         };
         Ok(KBox::new(handle, GFP_KERNEL)?)
     }
@@ -82,6 +88,18 @@ impl Handle {
         self.flocked.store(true, Relaxed);
     }
 
+    /// The file among those of its mount that somebody has waited for.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn polled(&self, of_mount: &Arc<Polled>) -> Result<&PolledFile> {
+        if self.polled.as_ref().is_none() {
+            of_mount.add(&self.polled)?;
+        }
+        self.polled.as_ref().ok_or(EIO)
+    }
+
     /// How the open file may be used.
     pub(crate) fn mode(&self) -> OpenMode {
         OpenMode {
@@ -99,7 +117,8 @@ impl Handle {
 /// Flags that matter only at creation.
 const CREATION: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY;
 
-fn ask_open(
+/// Asks the server to open a file or directory.
+pub(crate) fn ask_open(
     connection: &Arc<Connection>,
     node: &Arc<ServerNode>,
     flags: u32,

@@ -8,6 +8,7 @@ use super::notify::Ears;
 use super::options;
 use super::options::Config;
 use super::options::MountOptions;
+use super::poll::Polled;
 use super::Fuse;
 use super::Inode;
 use crate::connection::init::Agreement;
@@ -44,6 +45,8 @@ pub(crate) struct Mount {
     pub(crate) options: MountOptions,
     /// Locks that the server does not keep after all.
     pub(crate) unkept: Unkept,
+    /// Open files that somebody has waited for.
+    pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
     listing: SetOnce<Listing>,
 }
@@ -123,6 +126,7 @@ impl MountOperations for Fuse {
             options: MountOptions::from_config(config, log)?,
             connection: Connection::new(log.user_namespace()?)?,
             unkept: Unkept::none(),
+            polled: Polled::new()?,
             listing: SetOnce::new(),
         };
         Ok(KBox::new(mount, GFP_KERNEL)?)

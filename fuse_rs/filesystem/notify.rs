@@ -32,6 +32,10 @@ impl Ears {
 impl Audience for Ears {
     fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result {
         match notice {
+            Notice::Ready { kh } => {
+                super::inode::mount(&self.root).polled.wake(kh);
+                Ok(())
+            }
             Notice::InvalidInode { node, data } => invalid_inode(&*self.inode(node)?, data),
             Notice::InvalidEntry {
                 parent,

@@ -11,9 +11,11 @@ pub mod flags;
 pub mod header;
 pub mod ids;
 pub mod init;
+pub mod ioctl;
 pub mod lock;
 pub mod misc;
 pub mod open;
+pub mod poll;
 
 /// Major protocol version.
 pub const MAJOR: u32 = 7;

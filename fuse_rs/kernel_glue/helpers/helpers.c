@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/backing-dev.h>
+#include <linux/compat.h>
 #include <linux/cred.h>
+#include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/fs_struct.h>
 #include <linux/kdev_t.h>
@@ -463,4 +465,46 @@ u32 fuse_rs_helper_current_tgid_in(struct pid_namespace *ns)
 s32 fuse_rs_helper_system_pid(struct pid_namespace *ns, u32 pid)
 {
 	return pid_nr_ns(find_pid_ns(pid, ns), &init_pid_ns);
+}
+
+struct fuse_rs_kattr fuse_rs_helper_kattr_read(const struct file_kattr *attr)
+{
+	return (struct fuse_rs_kattr){
+		.flags = attr->flags,
+		.xflags = attr->fsx_xflags,
+		.extsize = attr->fsx_extsize,
+		.nextents = attr->fsx_nextents,
+		.projid = attr->fsx_projid,
+		.cowextsize = attr->fsx_cowextsize,
+		.by_flags = attr->flags_valid,
+	};
+}
+
+void fuse_rs_helper_kattr_write(struct file_kattr *attr, const struct fuse_rs_kattr *from)
+{
+	fileattr_fill_xflags(attr, from->xflags);
+	attr->fsx_extsize = from->extsize;
+	attr->fsx_nextents = from->nextents;
+	attr->fsx_projid = from->projid;
+	attr->fsx_cowextsize = from->cowextsize;
+}
+
+bool fuse_rs_helper_in_x32_syscall(void)
+{
+	return in_x32_syscall();
+}
+
+u32 fuse_rs_helper_poll_events(const struct poll_table_struct *table)
+{
+	return mangle_poll(poll_requested_events(table));
+}
+
+__poll_t fuse_rs_helper_poll_mask(u32 events)
+{
+	return demangle_poll(events);
+}
+
+bool fuse_rs_helper_queue_has_waiters(struct wait_queue_head *head)
+{
+	return waitqueue_active(head);
 }

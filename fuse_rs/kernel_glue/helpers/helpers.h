@@ -10,6 +10,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/backing-dev.h>
+#include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
@@ -38,6 +39,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_EPOLLIN		= (__force u32)(EPOLLIN | EPOLLRDNORM),
 	FUSE_RS_EPOLLOUT	= (__force u32)(EPOLLOUT | EPOLLWRNORM),
 	FUSE_RS_EPOLLERR	= (__force u32)EPOLLERR,
+	FUSE_RS_DEFAULT_POLLMASK = (__force u32)DEFAULT_POLLMASK,
 	FUSE_RS_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE,
 	FUSE_RS_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT,
 	FUSE_RS_PURPOSE_RECONFIGURE = FS_CONTEXT_FOR_RECONFIGURE,
@@ -46,8 +48,37 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_STATX_BASIC_STATS = STATX_BASIC_STATS,
 	FUSE_RS_IOCB_DIRECT	= IOCB_DIRECT,
 	FUSE_RS_IOCB_APPEND	= IOCB_APPEND,
+	FUSE_RS_IOC_SIZESHIFT	= _IOC_SIZESHIFT,
+	FUSE_RS_IOC_SIZEMASK	= _IOC_SIZEMASK,
+	FUSE_RS_IOC_DIRSHIFT	= _IOC_DIRSHIFT,
+	FUSE_RS_FS_IOC_GETFLAGS	= FS_IOC_GETFLAGS,
+	FUSE_RS_FS_IOC_SETFLAGS	= FS_IOC_SETFLAGS,
+	FUSE_RS_FS_IOC_FSGETXATTR = FS_IOC_FSGETXATTR,
+	FUSE_RS_FS_IOC_FSSETXATTR = FS_IOC_FSSETXATTR,
+	FUSE_RS_IOC_READ	= _IOC_READ,
+	FUSE_RS_IOC_WRITE	= _IOC_WRITE,
 	FUSE_RS_ACL_DONT_CACHE	= (unsigned long)ACL_DONT_CACHE,
 };
+
+/* ioctl and file attributes */
+struct fuse_rs_kattr {
+	u32 flags;
+	u32 xflags;
+	u32 extsize;
+	u32 nextents;
+	u32 projid;
+	u32 cowextsize;
+	bool by_flags;
+};
+
+struct fuse_rs_kattr fuse_rs_helper_kattr_read(const struct file_kattr *attr);
+void fuse_rs_helper_kattr_write(struct file_kattr *attr, const struct fuse_rs_kattr *from);
+bool fuse_rs_helper_in_x32_syscall(void);
+
+/* readiness */
+u32 fuse_rs_helper_poll_events(const struct poll_table_struct *table);
+__poll_t fuse_rs_helper_poll_mask(u32 events);
+bool fuse_rs_helper_queue_has_waiters(struct wait_queue_head *head);
 
 /* locks */
 struct fuse_rs_lock {

@@ -7,6 +7,7 @@ use super::file::NewFile;
 use super::file_ops::OpenMode;
 use super::inode::Inode;
 use super::inode_ops::InodeOperations;
+use super::ioctl;
 use super::xattr;
 use super::FileSystem;
 use crate::bindings;
@@ -115,6 +116,8 @@ impl<T: DirOperations> DirTable<T> {
         get_inode_acl: Some(xattr::get_inode_acl),
         get_acl: Some(xattr::get_acl::<T>),
         set_acl: Some(xattr::set_acl::<T>),
+        fileattr_get: Some(ioctl::fileattr_get::<T>),
+        fileattr_set: Some(ioctl::fileattr_set::<T>),
         ..pin_init::zeroed()
     };
 

@@ -7,8 +7,12 @@ use super::file::OpenFileRef;
 use super::inode::Inode;
 use super::io;
 use super::io::IoOperations;
+use super::ioctl;
+use super::ioctl::IoctlOperations;
 use super::lock;
 use super::lock::LockOperations;
+use super::poll;
+use super::poll::PollOperations;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
@@ -93,7 +97,10 @@ pub trait FileOperations: FileSystem {
 /// The table of C callbacks of files.
 pub(crate) struct FileTable<T>(PhantomData<T>);
 
-impl<T: FileOperations + IoOperations + LockOperations> FileTable<T> {
+impl<T> FileTable<T>
+where
+    T: FileOperations + IoOperations + IoctlOperations + LockOperations + PollOperations,
+{
     const TABLE: bindings::file_operations = bindings::file_operations {
         open: Some(open::<T>),
         release: Some(release::<T>),
@@ -107,6 +114,9 @@ impl<T: FileOperations + IoOperations + LockOperations> FileTable<T> {
         splice_write: Some(bindings::iter_file_splice_write),
         fallocate: Some(fallocate::<T>),
         copy_file_range: Some(copy_file_range::<T>),
+        unlocked_ioctl: Some(ioctl::ioctl::<T>),
+        compat_ioctl: Some(ioctl::compat_ioctl::<T>),
+        poll: Some(poll::poll::<T>),
         lock: Some(lock::lock::<T>),
         flock: Some(lock::flock::<T>),
         ..pin_init::zeroed()
@@ -120,12 +130,14 @@ impl<T: FileOperations + IoOperations + LockOperations> FileTable<T> {
 /// The table of C callbacks of directories.
 pub(crate) struct DirTable<T>(PhantomData<T>);
 
-impl<T: FileOperations> DirTable<T> {
+impl<T: FileOperations + IoctlOperations> DirTable<T> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         open: Some(open::<T>),
         release: Some(release::<T>),
         fsync: Some(fsync::<T>),
         iterate_shared: Some(iterate::<T>),
+        unlocked_ioctl: Some(ioctl::ioctl::<T>),
+        compat_ioctl: Some(ioctl::compat_ioctl::<T>),
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),
         ..pin_init::zeroed()

@@ -82,7 +82,9 @@ impl<T: FileSystem> NewInode<T> {
             + super::dir_ops::DirOperations
             + super::file_ops::FileOperations
             + super::io::IoOperations
+            + super::ioctl::IoctlOperations
             + super::lock::LockOperations
+            + super::poll::PollOperations
             + super::page_ops::PageOperations,
     {
         let inode = self.0.as_ptr();

@@ -7,6 +7,8 @@ use super::attributes::Timestamp;
 use super::dentry::Dentry;
 use super::file::OpenFileRef;
 use super::inode::Inode;
+use super::ioctl;
+use super::ioctl::IoctlOperations;
 use super::xattr;
 use super::xattr::XattrOperations;
 use super::FileSystem;
@@ -118,7 +120,7 @@ pub struct StatExtra {
 }
 
 /// Operations of every inode.
-pub trait InodeOperations: XattrOperations {
+pub trait InodeOperations: IoctlOperations + XattrOperations {
     /// Makes the inode's attributes as fresh as the request wants. May sleep.
     ///
     /// `None` tells the caller nothing but the device the inode is on.
@@ -154,6 +156,8 @@ impl<T: InodeOperations> FileTable<T> {
         get_inode_acl: Some(xattr::get_inode_acl),
         get_acl: Some(xattr::get_acl::<T>),
         set_acl: Some(xattr::set_acl::<T>),
+        fileattr_get: Some(ioctl::fileattr_get::<T>),
+        fileattr_set: Some(ioctl::fileattr_set::<T>),
         ..pin_init::zeroed()
     };
 

@@ -161,3 +161,29 @@ flag_set! {
         FLOCK_UNLOCK = 1 << 1;
     }
 }
+
+flag_set! {
+    /// Properties of an IOCTL and its reply (`FUSE_IOCTL_*`).
+    IoctlFlags(u32) {
+        /// A 32-bit program on a 64-bit kernel.
+        COMPAT = 1 << 0;
+        /// The server may ask for other memory of the caller.
+        UNRESTRICTED = 1 << 1;
+        /// The server does so.
+        RETRY = 1 << 2;
+        /// A 32-bit program.
+        _32BIT = 1 << 3;
+        /// It is for a directory.
+        DIR = 1 << 4;
+        /// A program of the x32 ABI.
+        COMPAT_X32 = 1 << 5;
+    }
+}
+
+flag_set! {
+    /// Properties of a POLL (`FUSE_POLL_*`).
+    PollFlags(u32) {
+        /// Send the notification POLL at a change.
+        SCHEDULE_NOTIFY = 1 << 0;
+    }
+}

@@ -54,7 +54,7 @@ features! {
     SPLICE_MOVE: Not("spliced pages are copied");
     SPLICE_READ: Not("splice(2) from the device works, but read(2) is cheaper: both copy");
     FLOCK_LOCKS: Offered;
-    HAS_IOCTL_DIR: Not("ioctl is not implemented yet");
+    HAS_IOCTL_DIR: Offered;
     AUTO_INVAL_DATA: Offered;
     DO_READDIRPLUS: Offered;
     READDIRPLUS_AUTO: Offered;

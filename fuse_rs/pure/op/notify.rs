@@ -10,6 +10,7 @@ use crate::abi::misc::NotifyDeleteOut;
 use crate::abi::misc::NotifyInvalEntryOut;
 use crate::abi::misc::NotifyInvalInodeOut;
 use crate::abi::misc::NotifyStoreOut;
+use crate::abi::poll::NotifyPollWakeupOut;
 use core::mem::size_of;
 
 /// Bytes of the longest notification without data: a head, a name and a NUL.
@@ -31,6 +32,11 @@ pub struct Range {
 /// A notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice<'a> {
+    /// An open file may be ready for something.
+    Ready {
+        /// Our name for it, as in POLL; any number.
+        kh: u64,
+    },
     /// Attributes, and perhaps data, of an inode are stale.
     InvalidInode {
         /// The inode.
@@ -94,6 +100,7 @@ pub fn head_len(code: i32, len: usize) -> usize {
     }
 }
 
+const POLL: i32 = 1;
 const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
 const STORE: i32 = 4;
@@ -119,6 +126,11 @@ impl<'a> Notice<'a> {
     pub fn parse(code: i32, len: usize, head: &'a [u8]) -> Result<Self, Refusal> {
         let mut reader = Reader::new(head);
         match code {
+            POLL => {
+                let out: NotifyPollWakeupOut = reader.take()?;
+                reader.finish()?;
+                Ok(Self::Ready { kh: out.kh })
+            }
             INVAL_INODE => {
                 let out: NotifyInvalInodeOut = reader.take()?;
                 reader.finish()?;
@@ -249,8 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn files_are_named_by_a_number() {
+        let kh = u64::MAX;
+        assert_eq!(
+            Notice::parse(POLL, 8, NotifyPollWakeupOut { kh }.as_bytes()),
+            Ok(Notice::Ready { kh })
+        );
+        for len in [0, 7, 9] {
+            let bad = Notice::parse(POLL, len, &[0; 9][..len]);
+            assert_eq!(bad, Err(Refusal::Malformed));
+        }
+    }
+
+    #[test]
     fn others_are_unknown() {
-        for code in [0, 1, 5, 7, 100, -1] {
+        for code in [0, 5, 7, 100, -1] {
             assert_eq!(Notice::parse(code, 0, &[]), Err(Refusal::Unknown));
         }
     }

@@ -8,9 +8,11 @@ use fuse_pure::abi::attr::*;
 use fuse_pure::abi::header::*;
 use fuse_pure::abi::ids::{NodeId, Opcode};
 use fuse_pure::abi::init::*;
+use fuse_pure::abi::ioctl::*;
 use fuse_pure::abi::lock::*;
 use fuse_pure::abi::misc::*;
 use fuse_pure::abi::open::*;
+use fuse_pure::abi::poll::*;
 use fuse_pure::abi::{MAJOR, MINOR};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,6 +42,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("FOPEN_IO_URING_ZERO_COPY", "not implemented yet"),
     ("FUSE_HAS_IO_URING_BUFPOOL", "not implemented yet"),
     ("FUSE_INIT_RESERVED", "no feature"),
+    ("FUSE_IOCTL_MAX_IOV", "no flag"),
     ("FUSE_DIRECT_IO_RELAX", "older name of DIRECT_IO_ALLOW_MMAP"),
     ("FUSE_WRITE_KILL_PRIV", "older name of WRITE_KILL_SUIDGID"),
     (
@@ -142,6 +145,11 @@ fn layouts() -> Vec<Layout> {
         FileLock = fuse_file_lock { start, end, kind = type_, pid }
         LkIn = fuse_lk_in { fh, owner, lk, lk_flags, padding }
         LkOut = fuse_lk_out { lk }
+        IoctlIn = fuse_ioctl_in { fh, flags, cmd, arg, in_size, out_size }
+        IoctlOut = fuse_ioctl_out { result, flags, in_iovs, out_iovs }
+        PollIn = fuse_poll_in { fh, kh, flags, events }
+        PollOut = fuse_poll_out { revents, padding }
+        NotifyPollWakeupOut = fuse_notify_poll_wakeup_out { kh }
         OpenIn = fuse_open_in { flags, open_flags }
         CreateIn = fuse_create_in { flags, mode, umask, open_flags }
         OpenOut = fuse_open_out { fh, open_flags, backing_id }
@@ -301,6 +309,8 @@ fn our_flags() -> Vec<(String, String, u64)> {
                 let (Some(set), Some((name, bit))) = (&set, flag) else {
                     panic!("{}: not understood: {line}", path.display());
                 };
+                // Names in Rust do not begin with digits.
+                let name = name.trim_start_matches('_');
                 flags.push((set.clone(), name.into(), 1 << bit.parse::<u32>().unwrap()));
             }
         }
@@ -320,6 +330,8 @@ fn flags_are_those_of_the_header() {
         ("OpenFlags", "FOPEN_", 0..numbers.len()),
         ("AttrFlags", "FUSE_ATTR_", 0..numbers.len()),
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
+        ("IoctlFlags", "FUSE_IOCTL_", 0..numbers.len()),
+        ("PollFlags", "FUSE_POLL_", 0..numbers.len()),
         ("ReadFlags", "FUSE_READ_", 0..numbers.len()),
         ("LockFlags", "FUSE_LK_", 0..numbers.len()),
         ("ReleaseFlags", "FUSE_RELEASE_", 0..numbers.len()),

@@ -31,10 +31,13 @@ install: all
 module:
 	$(LAB) make modules
 
+# What the daemons work on.
+DEMO_TREE := fs/ext4 fs/fuse fs/nfs fs/overlayfs fs/proc fs/xfs rust/kernel rust/macros rust/pin-init
+
 demo: module
 	@mkdir -p build
-	$(LAB) enter tar -C /k/tree -cf /fuse_rs/build/demo.tar --exclude='*.o' --exclude='*.rmeta' --exclude='*.so' fs rust/kernel rust/macros rust/pin-init
-	$(LAB) vm bash tools/demo/guest.sh
+	$(LAB) enter tar -C /k/tree -cf /fuse_rs/build/demo.tar --exclude='*.o' --exclude='*.rmeta' --exclude='*.so' $(DEMO_TREE)
+	VM_TIMEOUT=$${VM_TIMEOUT:-3600} $(LAB) vm bash tools/demo/guest.sh
 
 test:
 	tools/lab/run-tests

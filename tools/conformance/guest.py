@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import fsx
+import kernel_tree
 import pjdfstest
 import report
+import stress_ng
 
-PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run}
+PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "stress-ng": stress_ng.run,
+         "kernel-tree": kernel_tree.run}
 
 
 def main():

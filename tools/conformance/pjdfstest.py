@@ -102,7 +102,7 @@ def compare(mount, c, rust, known):
         group = groups[test.split("::")[0]]
         group[0][on_c[0]] += 1
         group[1][on_rust[0]] += 1
-        if on_rust[0] != "ok" and on_c[0] == "ok":
+        if on_rust[0] != "ok" and on_c[0] not in ("FAILED", on_rust[0]):
             found["only_rust"][test] = on_rust[1] or on_rust[0]
             group[2].append(test)
         elif on_rust[0] == "FAILED":

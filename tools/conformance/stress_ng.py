@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""stress-ng's file system stressors, each for a fixed number of operations or a few seconds, with
+its own verification. One that fails on ours and passes on C fails the run."""
+
+import concurrent.futures
+import os
+import re
+import signal
+import subprocess
+import time
+
+import mounts
+import report
+
+DAEMON, OPTIONS = "passthrough_ll", ("allow_other", "default_permissions", "cache=auto",
+                                      "xattr")
+# Those that do not work on files of the mount, but on others or on none.
+ELSEWHERE = {"binderfs", "eventfd", "ioprio", "procfs"}
+SHORT = {"access", "chmod", "chown", "copy-file", "dir", "fallocate", "fcntl", "fstat", "getdent",
+         "hdd", "lockf", "metamix", "mknod", "open", "pseek", "rename", "touch", "utime", "xattr"}
+# What a stressor may take; some make thousands of names and remove them after their time.
+LIMIT = 900
+
+
+def stressors():
+    done = subprocess.run(["stress-ng", "--class", "filesystem?"], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    names = re.search(r"stressors: (.*)", done.stdout)
+    return [name for name in names.group(1).split() if name not in ELSEWHERE]
+
+
+def outcome(output, status):
+    """The word of stress-ng's summary that counts the one stressor."""
+    for word in ("failed", "skipped", "passed"):
+        if re.search(rf"\b{word}: [1-9]", output):
+            return word
+    return f"status {status}"
+
+
+def run_one(path, name, operations, seconds):
+    """(outcome, what it said) of one stressor on one mount."""
+    directory = f"{path}/{name}"
+    os.mkdir(directory)
+    process = subprocess.Popen(
+        ["stress-ng", f"--{name}", "1", f"--{name}-ops", str(operations), "--timeout",
+         str(seconds), "--verify", "--temp-path", directory],
+        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", start_new_session=True)
+    try:
+        output = process.communicate(timeout=LIMIT)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return f"not done in {LIMIT} s", ""
+    says = [re.sub(r"^stress-ng: \w+: +\[\d+\] ", "", line) for line in output.splitlines()
+            if re.search(r": (fail|error|warn): |skipping|will be skipped", line)]
+    return outcome(output, process.returncode), " / ".join(says)
+
+
+def run(short):
+    names = [n for n in stressors() if not short or n in SHORT]
+    operations, seconds = (20, 2) if short else (200, 6)
+    rows = []
+    with mounts.Mount("C", DAEMON, OPTIONS) as c, mounts.Mount("Rust", DAEMON, OPTIONS) as rust:
+        for name in names:
+            start = time.monotonic()
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                (on_c, c_says), (on_rust, says) = pool.map(
+                    lambda path: run_one(path, name, operations, seconds), (c, rust))
+            worse = on_rust not in ("passed", on_c) or (on_rust == "skipped" != on_c)
+            report.result(not worse, f"stress-ng {name}: {on_c} on C, {on_rust} on Rust "
+                          f"({time.monotonic() - start:.0f} s)", says if on_rust != "passed" else "")
+            rows.append([name, on_c, on_rust, says or c_says])
+    report.table("stress-ng: what does not pass on both", ["stressor", "C", "Rust", "it says"],
+                 [row for row in rows if row[1:3] != ["passed", "passed"]])
+    report.say(f"stress-ng: {len(rows)} stressors, {sum(r[1] == 'passed' for r in rows)} pass on C, "
+               f"{sum(r[2] == 'passed' for r in rows)} on Rust")
+    report.save("stress-ng", [dict(zip(("stressor", "c", "rust", "says"), row)) for row in rows])

@@ -76,6 +76,7 @@ impl Agreement for Apply {
     fn agreed(&self, terms: &Negotiated) {
         let sb = self.root.super_block();
         sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
+        sb.set_large_read_bytes(terms.max_read as usize);
         sb.set_time_granularity(terms.time_gran);
     }
 }

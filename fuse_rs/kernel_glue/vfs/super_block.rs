@@ -100,6 +100,12 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (&raw mut (*self.as_ptr()).s_time_gran).write_volatile(nanoseconds.max(1)) };
     }
 
+    /// Who reads more than the readahead at a time gets up to so many bytes in one go.
+    pub fn set_large_read_bytes(&self, bytes: usize) {
+        // SAFETY: A mounted super block has a backing device; the field is tunable at any time.
+        unsafe { (*(*self.as_ptr()).s_bdi).io_pages = bytes / crate::mem::pages::PAGE_SIZE };
+    }
+
     /// Sets the readahead of the mount in bytes.
     pub fn set_readahead_bytes(&self, bytes: usize) {
         // SAFETY: A mounted super block has a backing device; the field is tunable at any time.

@@ -539,6 +539,30 @@ TEST(listings_stay_within_max_pages)
 	rawfs_stop(fs);
 }
 
+TEST(a_large_read_is_one_request)
+{
+	struct rawfs *fs = recording_fs();
+	static char buf[RAWFS_DATA];
+	int fd;
+
+	fs->init_out = (struct fuse_init_out){ .major = 7,
+					       .minor = 31,
+					       .max_readahead = 65536,
+					       .max_write = 131072,
+					       .max_pages = RAWFS_DATA / 4096,
+					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES |
+							FUSE_ASYNC_READ };
+	rawfs_start(fs, "");
+	fs->node[2].size = sizeof(buf);
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(read(fd, buf, sizeof(buf)), sizeof(buf));
+	CHECK_EQ(fs->count[FUSE_READ], 1);
+	CHECK_EQ(((struct fuse_read_in *)last(FUSE_READ))->size, sizeof(buf));
+	close(fd);
+	rawfs_stop(fs);
+}
+
 static bool target_with_nul(struct rawfs *fs, struct rawfs_req *req)
 {
 	if (req->in.opcode != FUSE_READLINK)

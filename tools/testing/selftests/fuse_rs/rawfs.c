@@ -316,7 +316,10 @@ void rawfs_default(struct rawfs *fs, struct rawfs_req *req)
 	case FUSE_OPENDIR: {
 		struct fuse_open_out out = { .fh = id, .open_flags = fs->open_flags };
 
-		rawfs_reply(fd, unique, 0, &out, sizeof(out));
+		if (req->in.opcode == FUSE_OPENDIR && fs->no_opendir)
+			rawfs_reply(fd, unique, ENOSYS, NULL, 0);
+		else
+			rawfs_reply(fd, unique, 0, &out, sizeof(out));
 		break;
 	}
 	case FUSE_CREATE: {
@@ -478,6 +481,22 @@ const char *rawfs_path(struct rawfs *fs, const char *name)
 
 	snprintf(path, 512, "%s/%s", fs->mnt, name);
 	return path;
+}
+
+struct rawfs *rawfs_wanting(uint64_t flags)
+{
+	struct rawfs *fs = rawfs_new();
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	flags |= FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_READ | FUSE_INIT_EXT;
+	fs->init_out = (struct fuse_init_out){ .major = 7,
+					       .minor = FUSE_KERNEL_MINOR_VERSION,
+					       .max_readahead = 131072,
+					       .max_write = 131072,
+					       .max_pages = 32,
+					       .flags = flags,
+					       .flags2 = flags >> 32 };
+	return fs;
 }
 
 void *volatile nowhere = (void *)8;

@@ -51,6 +51,7 @@ struct rawfs {
 	size_t init_len;
 	uint64_t entry_valid, attr_valid; /* seconds */
 	uint32_t open_flags;
+	bool no_opendir; /* OPENDIR gives ENOSYS */
 	atomic_ulong count[64]; /* requests by opcode */
 	atomic_ulong forgotten;
 	atomic_ulong looked_up;
@@ -86,6 +87,8 @@ ssize_t rawfs_reply(int fd, uint64_t unique, int error, const void *body, size_t
 void rawfs_default(struct rawfs *fs, struct rawfs_req *req);
 /* Answers INIT. */
 void rawfs_init(struct rawfs *fs, struct rawfs_req *req);
+/* The same, with names and attributes that stay valid and these flags (FUSE_*) in INIT. */
+struct rawfs *rawfs_wanting(uint64_t flags);
 /* Reads INIT and answers it, for a server without a thread. */
 void rawfs_handshake(struct rawfs *fs);
 /* The entry of a node, and its attributes. */

@@ -2,54 +2,9 @@
 /* What a server tells without being asked. */
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/uio.h>
-#include "rawfs.h"
+#include "notify.h"
 
 #define EXPIRE_ONLY 1
-
-/* Sends a notification; returns what write gave, as an errno. */
-static int tell(struct rawfs *fs, int code, const void *head, size_t head_len, const void *rest,
-		size_t rest_len)
-{
-	struct fuse_out_header out = { .len = sizeof(out) + head_len + rest_len, .error = code };
-	struct iovec iov[3] = { { &out, sizeof(out) },
-				{ (void *)head, head_len },
-				{ (void *)rest, rest_len } };
-
-	return writev(fs->fd, iov, 3) == out.len ? 0 : errno;
-}
-
-static int inval_inode(struct rawfs *fs, uint64_t node, int64_t off, int64_t len)
-{
-	struct fuse_notify_inval_inode_out head = { .ino = node, .off = off, .len = len };
-
-	return tell(fs, FUSE_NOTIFY_INVAL_INODE, &head, sizeof(head), NULL, 0);
-}
-
-static int inval_entry(struct rawfs *fs, uint64_t parent, const char *name, uint32_t flags)
-{
-	struct fuse_notify_inval_entry_out head = { .parent = parent,
-						    .namelen = strlen(name),
-						    .flags = flags };
-
-	return tell(fs, FUSE_NOTIFY_INVAL_ENTRY, &head, sizeof(head), name, strlen(name) + 1);
-}
-
-static int deleted(struct rawfs *fs, uint64_t parent, uint64_t child, const char *name)
-{
-	struct fuse_notify_delete_out head = { .parent = parent,
-					       .child = child,
-					       .namelen = strlen(name) };
-
-	return tell(fs, FUSE_NOTIFY_DELETE, &head, sizeof(head), name, strlen(name) + 1);
-}
-
-static int store(struct rawfs *fs, uint64_t node, uint64_t offset, const void *data, uint32_t len)
-{
-	struct fuse_notify_store_out head = { .nodeid = node, .offset = offset, .size = len };
-
-	return tell(fs, FUSE_NOTIFY_STORE, &head, sizeof(head), data, len);
-}
 
 static struct rawfs *new_fs(void)
 {
@@ -77,7 +32,7 @@ TEST(stale_attributes_are_fetched)
 	fs->node[2].mode = S_IFREG | 0600;
 	look(fs, "file");
 	CHECK_EQ(fs->count[FUSE_GETATTR], 0);
-	CHECK_EQ(inval_inode(fs, 2, -1, 0), 0);
+	CHECK_EQ(notify_inval_inode(fs, 2, -1, 0), 0);
 	CHECK_EQ(stat(rawfs_path(fs, "file"), &st), 0);
 	CHECK_EQ(fs->count[FUSE_GETATTR], 1);
 	CHECK_EQ(st.st_mode, S_IFREG | 0600);
@@ -104,15 +59,15 @@ TEST(stale_data_is_read_again)
 		read_at(fd, i * 4096, 'a');
 	memset(fs->node[2].data, 'b', 16384);
 	/* Attributes only. */
-	CHECK_EQ(inval_inode(fs, 2, -1, 0), 0);
+	CHECK_EQ(notify_inval_inode(fs, 2, -1, 0), 0);
 	read_at(fd, 4096, 'a');
 	/* The second page. */
-	CHECK_EQ(inval_inode(fs, 2, 4097, 10), 0);
+	CHECK_EQ(notify_inval_inode(fs, 2, 4097, 10), 0);
 	read_at(fd, 0, 'a');
 	read_at(fd, 4096, 'b');
 	read_at(fd, 8192, 'a');
 	/* All from the third. */
-	CHECK_EQ(inval_inode(fs, 2, 8192, 0), 0);
+	CHECK_EQ(notify_inval_inode(fs, 2, 8192, 0), 0);
 	read_at(fd, 0, 'a');
 	read_at(fd, 8192, 'b');
 	read_at(fd, 12288, 'b');
@@ -128,13 +83,13 @@ TEST(a_stale_name_is_looked_up_again)
 	look(fs, "file");
 	look(fs, "file");
 	CHECK_EQ(fs->count[FUSE_LOOKUP], 1);
-	CHECK_EQ(inval_entry(fs, 1, "file", 0), 0);
+	CHECK_EQ(notify_inval_entry(fs, 1, "file", 0), 0);
 	look(fs, "file");
 	CHECK_EQ(fs->count[FUSE_LOOKUP], 2);
 	/* Another file has the name. */
 	strcpy(fs->node[2].name, "old");
 	strcpy(fs->node[4].name, "file");
-	CHECK_EQ(inval_entry(fs, 1, "file", 0), 0);
+	CHECK_EQ(notify_inval_entry(fs, 1, "file", 0), 0);
 	CHECK_EQ(lstat(rawfs_path(fs, "file"), &st), 0);
 	CHECK_EQ(st.st_ino, 4);
 	rawfs_stop(fs);
@@ -149,7 +104,7 @@ TEST(an_expired_name_may_be_the_same)
 	rawfs_start(fs, "");
 	fd = open(rawfs_path(fs, "dir"), O_RDONLY | O_DIRECTORY);
 	CHECK(fd >= 0);
-	CHECK_EQ(inval_entry(fs, 1, "dir", EXPIRE_ONLY), 0);
+	CHECK_EQ(notify_inval_entry(fs, 1, "dir", EXPIRE_ONLY), 0);
 	look(fs, "dir");
 	CHECK_EQ(fs->count[FUSE_LOOKUP], 2);
 	close(fd);
@@ -164,12 +119,12 @@ TEST(a_deleted_name_is_gone)
 
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
 	CHECK(fd >= 0);
-	CHECK_EQ(deleted(fs, 1, 7, "file"), ENOENT);
+	CHECK_EQ(notify_deleted(fs, 1, 7, "file"), ENOENT);
 	look(fs, "file");
 	fs->node[2].name[0] = 0;
-	CHECK_EQ(deleted(fs, 1, 2, "file"), 0);
+	CHECK_EQ(notify_deleted(fs, 1, 2, "file"), 0);
 	CHECK_ERR(stat(rawfs_path(fs, "file"), &st), ENOENT);
-	CHECK_EQ(deleted(fs, 1, 2, "never"), ENOENT);
+	CHECK_EQ(notify_deleted(fs, 1, 2, "never"), ENOENT);
 	close(fd);
 	EVENTUALLY(fs->node[2].nlookup == 0);
 	rawfs_stop(fs);
@@ -183,11 +138,11 @@ TEST(a_deleted_directory_is_dead)
 	CHECK(dir >= 0);
 	fd = openat(dir, "in_use", O_CREAT | O_RDWR, 0600);
 	CHECK(fd >= 0);
-	CHECK_EQ(deleted(fs, 1, 3, "dir"), ENOTEMPTY);
+	CHECK_EQ(notify_deleted(fs, 1, 3, "dir"), ENOTEMPTY);
 	close(fd);
 	CHECK_EQ(unlinkat(dir, "in_use", 0), 0);
 	look(fs, "dir");
-	CHECK_EQ(deleted(fs, 1, 3, "dir"), 0);
+	CHECK_EQ(notify_deleted(fs, 1, 3, "dir"), 0);
 	CHECK_ERR(openat(dir, "new", O_CREAT | O_RDWR, 0600), ENOENT);
 	close(dir);
 	rawfs_stop(fs);
@@ -199,7 +154,7 @@ TEST(a_mount_point_is_not_deleted)
 
 	CHECK_EQ(mount("none", rawfs_path(fs, "dir"), "tmpfs", 0, NULL), 0);
 	/* The C driver unmounts it: its d_invalidate comes first. */
-	int error = deleted(fs, 1, 3, "dir");
+	int error = notify_deleted(fs, 1, 3, "dir");
 
 	CHECK(error == EBUSY || error == 0);
 	umount2(rawfs_path(fs, "dir"), MNT_DETACH);
@@ -217,7 +172,7 @@ TEST(stored_data_needs_no_read)
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
 	CHECK(fd >= 0);
 	fs->node[2].size = 12;
-	CHECK_EQ(store(fs, 2, 0, data, sizeof(data)), 0);
+	CHECK_EQ(notify_store(fs, 2, 0, data, sizeof(data)), 0);
 	/* What the server has is longer now. */
 	fs->node[2].size = sizeof(data);
 	CHECK_EQ(stat(rawfs_path(fs, "file"), &st), 0);
@@ -239,9 +194,9 @@ static bool newer_data_comes(struct rawfs *fs, struct rawfs_req *req)
 		return false;
 	memcpy(fs->node[2].data, newer, sizeof(newer));
 	if (fs->arg)
-		CHECK_EQ(store(fs, 2, 0, newer, sizeof(newer)), 0);
+		CHECK_EQ(notify_store(fs, 2, 0, newer, sizeof(newer)), 0);
 	else
-		CHECK_EQ(inval_inode(fs, 2, 0, 0), 0);
+		CHECK_EQ(notify_inval_inode(fs, 2, 0, 0), 0);
 	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
 	return true;
 }
@@ -282,20 +237,20 @@ TEST(nonsense_is_refused)
 	char byte = 0, long_name[5000];
 
 	look(fs, "file");
-	CHECK_EQ(tell(fs, 99, &byte, 1, NULL, 0), EINVAL);
-	CHECK_EQ(tell(fs, FUSE_NOTIFY_INVAL_INODE, &byte, 1, NULL, 0), EINVAL);
-	CHECK_EQ(inval_inode(fs, 4711, 0, 0), ENOENT);
-	CHECK_EQ(inval_entry(fs, 4711, "file", 0), ENOENT);
-	CHECK_EQ(inval_entry(fs, 2, "file", 0), ENOTDIR);
-	CHECK_EQ(inval_entry(fs, 1, "never", 0), ENOENT);
-	CHECK_EQ(tell(fs, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof(entry), "file", 4), EINVAL);
+	CHECK_EQ(notify(fs, 99, &byte, 1, NULL, 0), EINVAL);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_INVAL_INODE, &byte, 1, NULL, 0), EINVAL);
+	CHECK_EQ(notify_inval_inode(fs, 4711, 0, 0), ENOENT);
+	CHECK_EQ(notify_inval_entry(fs, 4711, "file", 0), ENOENT);
+	CHECK_EQ(notify_inval_entry(fs, 2, "file", 0), ENOTDIR);
+	CHECK_EQ(notify_inval_entry(fs, 1, "never", 0), ENOENT);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_INVAL_ENTRY, &entry, sizeof(entry), "file", 4), EINVAL);
 	memset(long_name, 'x', sizeof(long_name));
 	long_name[4999] = 0;
-	CHECK_EQ(inval_entry(fs, 1, long_name, 0), ENAMETOOLONG);
-	CHECK_EQ(tell(fs, FUSE_NOTIFY_STORE, &head, sizeof(head), "four", 4), EINVAL);
-	CHECK_EQ(store(fs, 4711, 0, "x", 1), ENOENT);
-	CHECK_EQ(store(fs, 2, UINT64_MAX, "x", 1), EINVAL);
-	CHECK_EQ(store(fs, 1, 0, "x", 1), EINVAL);
+	CHECK_EQ(notify_inval_entry(fs, 1, long_name, 0), ENAMETOOLONG);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_STORE, &head, sizeof(head), "four", 4), EINVAL);
+	CHECK_EQ(notify_store(fs, 4711, 0, "x", 1), ENOENT);
+	CHECK_EQ(notify_store(fs, 2, UINT64_MAX, "x", 1), EINVAL);
+	CHECK_EQ(notify_store(fs, 1, 0, "x", 1), EINVAL);
 	look(fs, "file");
 	CHECK_EQ(fs->count[FUSE_LOOKUP], 1);
 	rawfs_stop(fs);

@@ -9,22 +9,6 @@
 
 static struct rawfs_req req;
 
-static struct rawfs *new_fs(uint32_t flags)
-{
-	struct rawfs *fs = rawfs_new();
-
-	fs->entry_valid = fs->attr_valid = 1000;
-	fs->init_out = (struct fuse_init_out){ .major = 7,
-					       .minor = 31,
-					       .max_readahead = 131072,
-					       .max_write = 131072,
-					       .max_pages = 32,
-					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES |
-							FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS |
-							flags };
-	return fs;
-}
-
 static void fill(struct rawfs *fs)
 {
 	char name[32];
@@ -59,7 +43,7 @@ static int list(struct rawfs *fs, bool look)
 
 TEST(entries_need_no_lookup)
 {
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 	unsigned long lookups;
 
 	rawfs_start(fs, "");
@@ -75,7 +59,7 @@ TEST(entries_need_no_lookup)
 
 TEST(not_without_the_flag)
 {
-	struct rawfs *fs = new_fs(0);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS);
 
 	rawfs_start(fs, "");
 	fill(fs);
@@ -86,7 +70,7 @@ TEST(not_without_the_flag)
 
 TEST(automatic_only_while_somebody_looks)
 {
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO);
 	unsigned long plus;
 
 	rawfs_start(fs, "");
@@ -101,7 +85,7 @@ TEST(automatic_only_while_somebody_looks)
 
 TEST(lookups_are_given_back)
 {
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 
 	rawfs_start(fs, "");
 	fill(fs);
@@ -118,7 +102,7 @@ TEST(lookups_are_given_back)
 TEST(lookups_of_a_reply_nobody_waits_for_are_given_back)
 {
 	RS_ONLY("a killed caller is gone at once");
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 	pid_t pid;
 
 	rawfs_start_manual(fs, "");
@@ -172,7 +156,7 @@ static bool send_reply(struct rawfs *fs, struct rawfs_req *r)
 
 TEST(bad_attributes_harm_only_their_entry)
 {
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 	unsigned long lookups;
 	struct stat st;
 	size_t first;
@@ -200,7 +184,7 @@ TEST(bad_attributes_harm_only_their_entry)
 
 TEST(a_name_that_means_something_else_now_is_looked_up_again)
 {
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 	struct stat st;
 	DIR *d;
 
@@ -237,7 +221,7 @@ static bool no_plus(struct rawfs *fs, struct rawfs_req *r)
 TEST(servers_without_it_are_asked_once)
 {
 	RS_ONLY("the C driver gives ENOSYS to the caller");
-	struct rawfs *fs = new_fs(FUSE_DO_READDIRPLUS);
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS);
 
 	fs->hook = no_plus;
 	rawfs_start(fs, "");

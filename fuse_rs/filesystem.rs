@@ -9,6 +9,7 @@ pub(crate) mod directory;
 pub(crate) mod handle;
 pub(crate) mod inode;
 pub(crate) mod ioctl;
+pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod mount;
 pub(crate) mod notify;

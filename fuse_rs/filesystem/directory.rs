@@ -77,6 +77,12 @@ fn named(
     })
 }
 
+/// Names in `dir` are not what they were.
+pub(crate) fn changed(dir: &Inode) {
+    dir.data().count_change();
+    attributes::invalidate(dir);
+}
+
 /// Takes note of what the failure of a request to change names says of what is believed of them.
 ///
 /// What was to be made is there, or what was to be removed is not; or the caller was killed, and
@@ -87,7 +93,7 @@ fn failed(error: Error, dirs: &[&Inode], entries: &[&Dentry]) {
             entry.set_deadline(0);
         }
         for dir in dirs {
-            attributes::invalidate(dir);
+            changed(dir);
         }
     }
 }
@@ -104,7 +110,7 @@ fn make_with<O: Operation<Reply = Entry>>(
     let (entry, lookup) = connection
         .call_entry(op, envelope, |entry| Some(entry.node))
         .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
-    attributes::invalidate(dir);
+    changed(dir);
     if entry.attr.kind.bits() != kind & FileType::MASK {
         // Not what was asked for; the lookup is given back.
         return Err(EIO);
@@ -144,7 +150,7 @@ fn create_as<C: Creation>(
         .call_create(&op, envelope)
         .inspect_err(|error| failed(*error, &[dir], &[dentry]))?;
     let handle = Handle::new(connection, Some(open_there), open, false)?;
-    attributes::invalidate(dir);
+    changed(dir);
     if entry.attr.kind != FileType::Regular {
         return Err(EIO);
     }
@@ -179,7 +185,7 @@ fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
         attributes::invalidate(inode);
     }
     dentry.set_deadline(0);
-    attributes::invalidate(dir);
+    changed(dir);
 }
 
 impl DirOperations for Fuse {
@@ -272,7 +278,7 @@ impl DirOperations for Fuse {
                 error
             }
         })?;
-        attributes::invalidate(dir);
+        changed(dir);
         attributes::invalidate(inode);
         if entry.attr.kind.bits() != u32::from(inode.mode()) & FileType::MASK {
             return Err(EIO);
@@ -339,16 +345,17 @@ impl DirOperations for Fuse {
 
 fn renamed(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) {
     const RENAME_EXCHANGE: u32 = 2;
-    attributes::invalidate(old_dir);
-    attributes::invalidate(new_dir);
+    changed(old_dir);
+    changed(new_dir);
     if let Some(inode) = old.inode() {
-        attributes::invalidate(inode);
+        // If it is a directory, its `..` may be another one.
+        changed(inode);
     }
     if let Some(replaced) = new.inode() {
         if flags & RENAME_EXCHANGE == 0 {
             removed(new_dir, new, replaced.is_directory());
         } else {
-            attributes::invalidate(replaced);
+            changed(replaced);
         }
     }
 }

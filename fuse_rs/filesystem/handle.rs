@@ -4,6 +4,7 @@
 
 use super::attributes;
 use super::inode;
+use super::listing;
 use super::poll::Polled;
 use super::poll::PolledFile;
 use super::Fuse;
@@ -46,6 +47,8 @@ pub(crate) struct Handle {
     flocked: Atomic<bool>,
     /// Once somebody has waited until it is ready.
     polled: SetOnce<PolledFile>,
+    /// How far the listing of a directory has got.
+    pub(crate) reader: listing::Reader,
 }
 
 impl Handle {
@@ -67,6 +70,7 @@ impl Handle {
             directory,
             flocked: Atomic::new(false),
             polled: SetOnce::new(),
+            reader: listing::Reader::new(),
         };
         Ok(KBox::new(handle, GFP_KERNEL)?)
     }
@@ -114,6 +118,9 @@ impl Handle {
     }
 }
 
+/// How files and directories are opened that the server does not want to know of.
+const UNASKED: OpenFlags = OpenFlags::KEEP_CACHE.with(OpenFlags::CACHE_DIR);
+
 /// Flags that matter only at creation.
 const CREATION: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY;
 
@@ -155,7 +162,7 @@ impl FileOperations for Fuse {
         let guard = if truncates { Some(inode.lock()?) } else { None };
         let (open_there, open) = match ask_open(connection, node, sent, directory) {
             Ok((open_there, open)) => (Some(open_there), open),
-            Err(error) if error == ENOSYS => (None, OpenFlags::KEEP_CACHE),
+            Err(error) if error == ENOSYS => (None, UNASKED),
             Err(error) => return Err(error),
         };
         let handle = Handle::new(connection, open_there, open, directory)?;
@@ -163,6 +170,9 @@ impl FileOperations for Fuse {
             attributes::truncated(inode)?;
         }
         drop(guard);
+        if directory {
+            listing::opened(inode, handle.open);
+        }
         if inode.is_regular() && !handle.open.contains(OpenFlags::KEEP_CACHE) {
             page_cache::stale::drop_all(inode)?;
         }
@@ -170,7 +180,8 @@ impl FileOperations for Fuse {
         Ok((handle, mode))
     }
 
-    fn release(_: &Inode, handle: KBox<Handle>, flags: u32, owner: usize) {
+    fn release(inode: &Inode, handle: KBox<Handle>, flags: u32, owner: usize) {
+        listing::closed(inode, &handle);
         if let Some(open_there) = handle.open_there() {
             open_there.set_flags(flags);
             if handle.flocked.load(Relaxed) {

@@ -14,6 +14,7 @@ use crate::connection::Turn;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::listing::Listing;
 use fuse_pure::op::Entry;
 use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
@@ -44,12 +45,17 @@ pub(crate) struct InodeData {
     undone: Atomic<bool>,
     /// How often cached pages have been dropped as stale.
     drops: Atomic<u64>,
+    /// How many changes of the directory have been heard of.
+    changes: Atomic<u64>,
     attr_deadline: Atomic<u64>,
     ino: Atomic<u64>,
     perm: Atomic<u32>,
     block_size: Atomic<u32>,
     #[pin]
     pub(crate) state: SpinLock<InodeState>,
+    /// What of the directory's listing is in its page cache.
+    #[pin]
+    pub(crate) listing: SpinLock<Listing>,
 }
 
 impl InodeData {
@@ -64,6 +70,7 @@ impl InodeData {
             reads: Atomic::new(0),
             undone: Atomic::new(false),
             drops: Atomic::new(0),
+            changes: Atomic::new(0),
             attr_deadline: Atomic::new(0),
             ino: Atomic::new(0),
             perm: Atomic::new(0),
@@ -75,6 +82,7 @@ impl InodeData {
                 },
                 "fuse_rs::InodeData::state"
             ),
+            listing <- new_spinlock!(Listing::new(), "fuse_rs::InodeData::listing"),
         })
     }
 
@@ -134,6 +142,16 @@ impl InodeData {
     /// Cached pages are about to be dropped.
     pub(crate) fn count_drop(&self) {
         self.drops.fetch_add(1, Full);
+    }
+
+    /// How many changes of the directory have been heard of.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Acquire)
+    }
+
+    /// Names in the directory have changed, or may have.
+    pub(crate) fn count_change(&self) {
+        self.changes.fetch_add(1, Full);
     }
 
     /// Cached pages should have been dropped and are still there.

@@ -3,6 +3,8 @@
 //! What the server tells without being asked.
 
 use super::attributes;
+use super::directory;
+use super::listing;
 use super::Fuse;
 use super::Inode;
 use crate::connection::notify::Audience;
@@ -43,8 +45,9 @@ impl Audience for Ears {
                 expire_only,
             } => {
                 let dir = self.inode(parent)?;
+                directory::changed(&dir);
                 dir.with_cached_child(name.as_bytes(), |entry| {
-                    expired(&dir, &entry, expire_only);
+                    expired(&entry, expire_only);
                     Ok(())
                 })
             }
@@ -54,8 +57,9 @@ impl Audience for Ears {
                 name,
             } => {
                 let dir = self.inode(parent)?;
+                directory::changed(&dir);
                 dir.with_cached_child(name.as_bytes(), |entry| {
-                    expired(&dir, &entry, false);
+                    expired(&entry, false);
                     match entry.dentry().inode() {
                         Some(_) => entry.remove(|inode| inode.data().key() == child.get()),
                         None => Ok(()),
@@ -78,13 +82,16 @@ fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
     inode.data().state.lock().version = super::inode::connection(inode).next_attr_version();
     attributes::invalidate(inode);
     match data {
+        Some(_) if inode.is_directory() => {
+            listing::forget(inode);
+            Ok(())
+        }
         Some(range) => stale::drop_range(inode, range.start, range.end - range.start),
         None => Ok(()),
     }
 }
 
-fn expired(dir: &Inode, entry: &KnownChild<Fuse>, only: bool) {
-    attributes::invalidate(dir);
+fn expired(entry: &KnownChild<Fuse>, only: bool) {
     entry.dentry().set_deadline(0);
     if !only {
         entry.invalidate();

@@ -5,6 +5,7 @@
 use super::attributes;
 use super::handle::Handle;
 use super::inode;
+use super::listing;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::prelude::*;
@@ -12,6 +13,7 @@ use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::dirents::Entries;
+use fuse_pure::logic::dirents::Entry as Listed;
 use fuse_pure::logic::dirents::PlusEntries;
 use fuse_pure::op::rw::Readdir;
 use fuse_pure::op::Entry;
@@ -23,11 +25,16 @@ use kernel_glue::vfs::file::DirEmitter;
 /// Most bytes of entries asked for at a time, if the server takes as many pages.
 const MAX: usize = 32 * PAGE_SIZE;
 
-/// Passes entries on from the emitter's position, one reply of the server's at a time.
+/// Passes entries on from the emitter's position: from the cache, or one reply of the server's at
+/// a time.
 pub(crate) fn iterate(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let dir = file.inode();
     let connection = inode::connection(dir);
     connection.wait_ready()?;
+    inode::node(dir)?;
+    if listing::serve(file, file.handle().ok_or(EIO)?, out)? {
+        return Ok(());
+    }
     let plus = connection.has(InitFlags::DO_READDIRPLUS)
         && !connection.lacks(Opcode::Readdirplus)
         && (!connection.has(InitFlags::READDIRPLUS_AUTO)
@@ -73,13 +80,35 @@ fn list(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let turn = inode::turn(dir)?;
     let ((), reply) = inode::connection(dir).call_for_bytes(&op, envelope)?;
     drop(turn);
+    let (mut emitted, mut outcome) = (0, Ok(()));
     for entry in Entries::new(reply.body()) {
-        let entry = entry.map_err(|_| bad_entry())?;
-        if !out.emit(entry.name, entry.ino, entry.kind, entry.next) {
-            break;
+        match entry {
+            Ok(entry) if out.emit(entry.name, entry.ino, entry.kind, entry.next) => emitted += 1,
+            Ok(_) => break,
+            Err(_) => {
+                outcome = Err(bad_entry());
+                break;
+            }
         }
     }
-    Ok(())
+    let entries = Entries::new(reply.body()).flatten().take(emitted);
+    keep(file, handle, op.offset, reply.body().is_empty(), entries);
+    outcome
+}
+
+/// Takes note of what was listed from `position` on, for the next time.
+fn keep<'a>(
+    file: &OpenFile<'_>,
+    handle: &Handle,
+    position: u64,
+    is_end: bool,
+    entries: impl Iterator<Item = Listed<'a>>,
+) {
+    if is_end {
+        listing::finish(file.inode(), handle, position);
+    } else {
+        listing::add(file.inode(), handle, position, entries);
+    }
 }
 
 fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
@@ -92,7 +121,7 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
     let version = connection.attr_version();
     let reply = connection.call_readdirplus(&op, envelope)?;
     drop(turn);
-    let (mut room, mut outcome) = (true, Ok(()));
+    let (mut room, mut emitted, mut outcome) = (true, 0, Ok(()));
     for entry in PlusEntries::new(reply.body()) {
         let Ok(plus) = entry else {
             // Nothing behind it can be read.
@@ -101,6 +130,7 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
         };
         let entry = plus.entry;
         room = room && out.emit(entry.name, entry.ino, entry.kind, entry.next);
+        emitted += usize::from(room);
         // Those for which there is no room are taken note of all the same: the server has
         // counted a lookup of each.
         let Some(id) = plus.looked_up() else {
@@ -117,6 +147,11 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
             outcome = noted;
         }
     }
+    let entries = PlusEntries::new(reply.body())
+        .flatten()
+        .map(|plus| plus.entry)
+        .take(emitted);
+    keep(file, handle, op.offset, reply.body().is_empty(), entries);
     outcome
 }
 

@@ -2,6 +2,7 @@
 
 //! The page cache.
 
+pub mod directory;
 pub mod folio;
 pub mod mapping;
 pub mod readahead;

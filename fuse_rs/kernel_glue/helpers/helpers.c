@@ -217,6 +217,22 @@ struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pg
 				   mapping_gfp_mask(mapping));
 }
 
+struct folio *fuse_rs_helper_get_cached_folio(struct address_space *mapping, pgoff_t index)
+{
+	return __filemap_get_folio(mapping, index, FGP_ACCESSED, 0);
+}
+
+struct folio *fuse_rs_helper_make_low_folio(struct address_space *mapping, pgoff_t index)
+{
+	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_ACCESSED | FGP_CREAT,
+				   mapping_gfp_constraint(mapping, ~__GFP_HIGHMEM));
+}
+
+int fuse_rs_helper_folio_lock_killable(struct folio *folio)
+{
+	return folio_lock_killable(folio);
+}
+
 struct folio *fuse_rs_helper_alloc_folio(gfp_t gfp, unsigned int order)
 {
 	return folio_alloc(gfp, order);

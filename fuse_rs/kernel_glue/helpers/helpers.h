@@ -161,6 +161,9 @@ void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const ch
 struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create);
+struct folio *fuse_rs_helper_get_cached_folio(struct address_space *mapping, pgoff_t index);
+struct folio *fuse_rs_helper_make_low_folio(struct address_space *mapping, pgoff_t index);
+int fuse_rs_helper_folio_lock_killable(struct folio *folio);
 int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n);
 void fuse_rs_helper_folio_batch_release(struct folio_batch *batch);
 struct folio *fuse_rs_helper_alloc_folio(gfp_t gfp, unsigned int order);

@@ -48,6 +48,18 @@ impl LockedFolio {
         unsafe { bindings::fuse_rs_helper_folio_pos(self.as_ptr()) as u64 }
     }
 
+    /// Where the content is, for folios that are always mapped.
+    pub(crate) fn address(&self) -> *mut u8 {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_address(self.as_ptr()).cast() }
+    }
+
+    /// Whether the folio belongs to `mapping`.
+    pub(crate) fn is_in(&self, mapping: *mut bindings::address_space) -> bool {
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_mapping(self.as_ptr()) == mapping }
+    }
+
     /// Whether the content is valid.
     pub fn is_uptodate(&self) -> bool {
         // SAFETY: We own a reference.

@@ -7,6 +7,7 @@ use crate::abi::attr::EntryOut;
 use crate::abi::cursor::Malformed;
 use crate::abi::cursor::Reader;
 use crate::abi::ids::NodeId;
+use core::mem::size_of;
 
 /// Longest name taken from a server in a directory listing.
 pub const NAME_MAX: usize = 1024;
@@ -44,6 +45,18 @@ fn is_component(name: &[u8]) -> bool {
     !rest.iter().any(|byte| *byte == b'/' || *byte == 0)
 }
 
+impl Entry<'_> {
+    /// Bytes on the wire, with the padding.
+    pub fn wire_len(&self) -> usize {
+        padded(size_of::<Dirent>().saturating_add(self.name.len()))
+    }
+}
+
+/// `len` rounded up to the 8 bytes to which entries are padded.
+const fn padded(len: usize) -> usize {
+    len.saturating_add(len.wrapping_neg() & 7)
+}
+
 /// Iterates over the entries; stops at the first that is cut off, which is how a server ends a
 /// full buffer, and yields `Err` for one that no server may send.
 pub struct Entries<'a> {
@@ -77,8 +90,8 @@ impl<'a> Iterator for Entries<'a> {
         if !is_component(name) {
             return Some(Err(Malformed));
         }
-        // Entries are padded to 8 bytes; the padding of the last may be missing.
-        let padding = len.wrapping_neg() & 7;
+        // The padding of the last may be missing.
+        let padding = padded(len).saturating_sub(len);
         if reader.bytes(padding.min(reader.remaining())).is_err() {
             return None;
         }

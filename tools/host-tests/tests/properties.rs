@@ -11,6 +11,7 @@ use fuse_pure::abi::init::{InitFlags, InitOut};
 use fuse_pure::logic::background::Background;
 use fuse_pure::logic::dirents::{Entries, NAME_MAX};
 use fuse_pure::logic::forget_turn::{ForgetTurn, Turn, FORGETS, REQUESTS};
+use fuse_pure::logic::listing::{Fill, Listing, Span, Stamp, Start, Tail, Walk};
 use fuse_pure::logic::negotiate::{offered, Offer};
 use fuse_pure::op::attr::{Getattr, Setattr};
 use fuse_pure::op::create::{Create, Named};
@@ -18,6 +19,7 @@ use fuse_pure::op::name::{Readlink, Rename2};
 use fuse_pure::op::range::{Copy, CopyFileRange, CopyFileRange64, Extent, Lseek};
 use fuse_pure::op::rw::Read;
 use fuse_pure::op::statx::Statx;
+use fuse_pure::op::entry::Time;
 use fuse_pure::op::xattr::{Getxattr, Listxattr};
 use fuse_pure::op::{Lookup, LookupReply, Operation, Timeout};
 use proptest::prelude::*;
@@ -271,6 +273,80 @@ proptest! {
                     prop_assert!(forgets <= FORGETS);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_listing_is_whole_only_as_one_reader_filled_it(
+        events in prop::collection::vec((0u8..7, 0usize..3, 0u64..3), 0..200),
+    ) {
+        let mut listing = Listing::new();
+        let mut readers: [Option<Fill>; 3] = [None; 3];
+        // The latest listing that was begun, and how far its reader has got.
+        let (mut latest, mut reached, mut finished) = (0, Tail { at: 0, position: 0 }, false);
+        for (what, reader, value) in events {
+            let own = readers[reader];
+            let filling = own.filter(|fill| fill.0 == latest && !finished && listing.tail(*fill).is_some());
+            match what {
+                0 => {
+                    let now = Stamp { mtime: Time { sec: 0, nsec: 0 }, changes: value };
+                    match listing.begin(now, own) {
+                        Start::Fill(fill) => {
+                            prop_assert!(fill.0 > latest && fill.0 >= reached.at);
+                            (latest, finished) = (fill.0, false);
+                            reached = Tail { at: latest, position: 0 };
+                            readers[reader] = Some(fill);
+                        }
+                        Start::Cached => prop_assert!(finished),
+                        Start::Uncached => prop_assert!(!finished && filling.is_none()),
+                    }
+                }
+                1 | 2 => if let Some(fill) = own {
+                    let from = listing.tail(fill).unwrap_or(reached);
+                    let to = Tail { at: from.at + 24 + 8 * value, position: from.position + 1 };
+                    prop_assert_eq!(listing.extend(fill, from, to), filling.is_some());
+                    if filling.is_some() {
+                        reached = to;
+                    }
+                }
+                3 => if let Some(fill) = own {
+                    listing.finish(fill, reached.position + value);
+                    finished |= filling.is_some() && value == 0;
+                }
+                4 => if let Some(fill) = own {
+                    prop_assert_eq!(listing.abandon(fill).is_some(), filling.is_some());
+                }
+                5 => {
+                    let lost = listing.lose(latest + value);
+                    prop_assert!(lost.is_none_or(|before| before >= reached.at || before == latest));
+                    finished &= lost.is_none();
+                }
+                _ => {
+                    prop_assert!(listing.clear() >= latest);
+                    finished = false;
+                }
+            }
+            let whole = finished.then_some(Span { start: latest, end: reached.at });
+            prop_assert_eq!(listing.whole(), whole);
+        }
+    }
+
+    #[test]
+    fn a_walk_ends_whatever_lies_in_the_pages(
+        page in prop::collection::vec(any::<u8>(), 0..300),
+        start in 0u64..1000,
+        len in 0u64..500,
+        hint in 0u64..3000,
+        wanted in 0u64..3,
+    ) {
+        let mut walk = Walk::new(Span { start, end: start + len }, hint);
+        let mut steps = 0;
+        while walk.at().is_some() {
+            if let Some(entry) = walk.look(&page, wanted) {
+                walk.pass(&entry);
+            }
+            steps += 1;
+            prop_assert!(steps <= 2 * len + 2);
         }
     }
 

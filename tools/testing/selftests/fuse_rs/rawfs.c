@@ -305,8 +305,12 @@ void rawfs_default(struct rawfs *fs, struct rawfs_req *req)
 			rawfs_reply(fd, unique, EEXIST, NULL, 0);
 			break;
 		}
-		if (target)
+		if (target && two && (((struct fuse_rename2_in *)body)->flags & 2)) {
+			fs->node[target].parent = id;
+			strcpy(fs->node[target].name, old);
+		} else if (target) {
 			fs->node[target].name[0] = 0;
+		}
 		fs->node[node].parent = dir;
 		strcpy(fs->node[node].name, new);
 		rawfs_reply(fd, unique, 0, NULL, 0);

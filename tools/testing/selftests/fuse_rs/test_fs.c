@@ -404,53 +404,6 @@ TEST(open_flush_release)
 	rawfs_stop(fs);
 }
 
-static bool no_such_op(struct rawfs *fs, struct rawfs_req *req)
-{
-	switch (req->in.opcode) {
-	case FUSE_OPEN:
-	case FUSE_OPENDIR:
-	case FUSE_FLUSH:
-	case FUSE_FSYNC:
-	case FUSE_CREATE:
-	case FUSE_ACCESS:
-		rawfs_reply(fs->fd, req->in.unique, ENOSYS, NULL, 0);
-		return true;
-	}
-	return false;
-}
-
-TEST(enosys_is_asked_once)
-{
-	struct rawfs *fs = rawfs_new();
-	char buf[16];
-
-	fs->hook = no_such_op;
-	rawfs_start(fs, "");
-	for (int i = 0; i < 3; i++) {
-		int fd = open(rawfs_path(fs, "file"), O_RDWR);
-		DIR *d = opendir(fs->mnt);
-
-		CHECK(fd >= 0 && d && readdir(d));
-		CHECK_EQ(pread(fd, buf, 5, 0), 5);
-		CHECK_EQ(fsync(fd), 0);
-		CHECK_EQ(access(rawfs_path(fs, "file"), R_OK), 0);
-		close(fd);
-		closedir(d);
-		snprintf(buf, sizeof(buf), "new%d", i);
-		fd = open(rawfs_path(fs, buf), O_CREAT | O_RDWR, 0644);
-		CHECK(fd >= 0);
-		close(fd);
-	}
-	CHECK_EQ(fs->count[FUSE_OPEN], 1);
-	CHECK_EQ(fs->count[FUSE_OPENDIR], 1);
-	CHECK_EQ(fs->count[FUSE_FLUSH], 1);
-	CHECK_EQ(fs->count[FUSE_FSYNC], 1);
-	CHECK_EQ(fs->count[FUSE_CREATE], 1);
-	CHECK_EQ(fs->count[FUSE_ACCESS], 1);
-	CHECK_EQ(fs->count[FUSE_RELEASE], 0);
-	rawfs_stop(fs);
-}
-
 static pid_t as_nobody(struct rawfs *fs, const char *name, int flags)
 {
 	pid_t pid = fork();

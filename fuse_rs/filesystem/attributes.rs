@@ -145,12 +145,21 @@ pub(crate) fn update(
             .set_attr_deadline(valid.deadline(monotonic_nanos()));
         old
     };
+    let (resized, modified) = (attr.size != old_size, timestamp(attr.mtime) != old_mtime);
+    if inode.is_symlink() && (resized || modified) {
+        stale::drop_behind(inode, 0)?;
+    }
     if inode.is_regular() {
         if attr.size < old_size {
             stale::drop_behind(inode, attr.size)?;
         }
-        let changed = attr.size != old_size || timestamp(attr.mtime) != old_mtime;
-        if changed && (attr.size != old_size || connection.has(InitFlags::AUTO_INVAL_DATA)) {
+        let stale = if connection.has(InitFlags::AUTO_INVAL_DATA) {
+            resized || modified
+        } else {
+            // With the flag the server says itself what is stale.
+            resized && !connection.has(InitFlags::EXPLICIT_INVAL_DATA)
+        };
+        if stale {
             stale::drop_all(inode)?;
         }
     }
@@ -294,11 +303,23 @@ impl InodeOperations for Fuse {
         const MAX: usize = 4095;
         let node = inode::node(inode)?;
         let connection = connection(inode);
+        let drops = inode.data().drops();
         let (len, reply) =
             connection.call_for_bytes(&Readlink { max: MAX }, Envelope::by_caller(node))?;
         let mut target = KVec::new();
         target.extend_from_slice(reply.body().get(..len).ok_or(EIO)?, GFP_KERNEL)?;
+        if connection.has(InitFlags::CACHE_SYMLINKS) {
+            inode.keep_target(&target);
+            if inode.data().drops() != drops {
+                // What went stale while it was with the server is not kept.
+                stale::drop_behind(inode, 0)?;
+            }
+        }
         Ok(target)
+    }
+
+    fn may_use_kept_target(inode: &Inode) -> bool {
+        !inode.data().is_bad()
     }
 }
 

@@ -86,6 +86,7 @@ fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
             listing::forget(inode);
             Ok(())
         }
+        Some(_) if inode.is_symlink() => stale::drop_behind(inode, 0),
         Some(range) => stale::drop_range(inode, range.start, range.end - range.start),
         None => Ok(()),
     }

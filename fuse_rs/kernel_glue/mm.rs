@@ -6,3 +6,4 @@ pub mod directory;
 pub mod folio;
 pub mod mapping;
 pub mod readahead;
+pub mod symlink;

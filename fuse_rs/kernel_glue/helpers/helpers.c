@@ -300,6 +300,11 @@ void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link)
 	set_delayed_call(done, kfree_link, link);
 }
 
+void fuse_rs_helper_set_delayed_folio_put(struct delayed_call *done, struct folio *folio)
+{
+	set_delayed_call(done, page_put_link, folio);
+}
+
 struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file)
 {
 	return file->f_cred->user_ns;

@@ -199,6 +199,7 @@ bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len,
 			     unsigned int type);
 int fuse_rs_helper_get_user_u32(u32 *value, unsigned long address);
 void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link);
+void fuse_rs_helper_set_delayed_folio_put(struct delayed_call *done, struct folio *folio);
 void fuse_rs_helper_get_file(struct file *file);
 struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file);
 

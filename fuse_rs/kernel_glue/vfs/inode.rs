@@ -201,6 +201,11 @@ impl<T: FileSystem> Inode<T> {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFREG
     }
 
+    /// Whether this is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFLNK
+    }
+
     /// Whether this is a directory.
     pub fn is_directory(&self) -> bool {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFDIR

@@ -142,6 +142,9 @@ pub trait InodeOperations: IoctlOperations + XattrOperations {
 
     /// Reads a symbolic link: the target without NUL, not empty. May sleep.
     fn readlink(inode: &Inode<Self>) -> Result<KVec<u8>>;
+
+    /// Whether a target that was kept ([`Inode::keep_target`]) may be used. Must not sleep.
+    fn may_use_kept_target(inode: &Inode<Self>) -> bool;
 }
 
 /// The table of C callbacks of files that are neither directories nor symbolic links.
@@ -305,12 +308,19 @@ unsafe extern "C" fn get_link<T: InodeOperations>(
     inode: *mut bindings::inode,
     done: *mut bindings::delayed_call,
 ) -> *const kernel::ffi::c_char {
+    // SAFETY: By the safety requirements.
+    let link = unsafe { Inode::<T>::from_raw(inode) };
+    if T::may_use_kept_target(link) {
+        // SAFETY: By the safety requirements.
+        if let Some(target) = unsafe { link.kept_target(done) } {
+            return target;
+        }
+    }
     if dentry.is_null() {
         // An RCU walk: it must not sleep.
         return ECHILD.to_ptr();
     }
-    // SAFETY: By the safety requirements.
-    let target = match T::readlink(unsafe { Inode::from_raw(inode) }) {
+    let target = match T::readlink(link) {
         Ok(target) => target,
         Err(error) => return error.to_ptr(),
     };

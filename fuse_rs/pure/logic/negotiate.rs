@@ -66,9 +66,9 @@ features! {
     POSIX_ACL: Not("ACLs are not implemented yet");
     ABORT_ERROR: Offered;
     MAX_PAGES: Offered;
-    CACHE_SYMLINKS: Not("symbolic links are not cached yet");
+    CACHE_SYMLINKS: Offered;
     NO_OPENDIR_SUPPORT: Offered;
-    EXPLICIT_INVAL_DATA: Not("data is invalidated automatically, too");
+    EXPLICIT_INVAL_DATA: Offered;
     MAP_ALIGNMENT: Not("DAX is not implemented yet");
     SUBMOUNTS: Not("only virtio-fs uses it");
     HANDLE_KILLPRIV_V2: Not("the kernel drops set-id bits");
@@ -210,6 +210,11 @@ impl Offer {
         // An older server that keeps locks keeps both sorts.
         let both = out.minor < FLOCK_MINOR && features.contains(InitFlags::POSIX_LOCKS);
         let features = features.with(InitFlags::when(both, InitFlags::FLOCK_LOCKS));
+        let features = if features.contains(InitFlags::AUTO_INVAL_DATA) {
+            features.without(InitFlags::EXPLICIT_INVAL_DATA)
+        } else {
+            features
+        };
 
         let max_pages = if features.contains(InitFlags::MAX_PAGES) {
             out.max_pages.clamp(1, self.max_pages_limit.max(1))
@@ -359,7 +364,12 @@ mod tests {
         o.flags = u32::MAX;
         o.flags2 = u32::MAX;
         let n = offer().accept(o.as_bytes()).unwrap();
-        assert_eq!(n.features, offered());
+        // The one excludes the other.
+        let explicit = InitFlags::EXPLICIT_INVAL_DATA;
+        assert_eq!(n.features, offered().without(explicit));
+        o.flags = explicit.low();
+        let n = offer().accept(o.as_bytes()).unwrap();
+        assert!(n.features.contains(explicit));
     }
 
     #[test]

@@ -11,9 +11,14 @@ use crate::transport::chardev;
 use crate::transport::chardev::ServerFile;
 use kernel_glue::dev::Registration;
 use kernel_glue::vfs::fs_type::FsType;
+use kernel_glue::vfs::fs_type::Registered;
 use kernel_glue::vfs::inode_cache::InodeCacheOwner;
 use kernel_glue::vfs::sysfs::MountPoint;
 use kernel_glue::vfs::value_tree::ValueTreeType;
+
+static FUSE: FsType<Fuse, false> = FsType::new();
+static FUSEBLK: FsType<Fuse, true> = FsType::new();
+static FUSECTL: ValueTreeType<Control> = ValueTreeType::new();
 
 /// A set of names.
 struct Names {
@@ -46,9 +51,9 @@ const OWN: Names = Names {
 pub(crate) struct Registrations {
     _device: Pin<KBox<Registration<ServerFile>>>,
     _sysfs: MountPoint,
-    _fusectl: Pin<KBox<ValueTreeType<Control>>>,
-    _fuseblk: Pin<KBox<FsType<Fuse, true>>>,
-    _fuse: Pin<KBox<FsType<Fuse, false>>>,
+    _fusectl: Registered<Control>,
+    _fuseblk: Registered<Control>,
+    _fuse: Registered<Control>,
     _inodes: InodeCacheOwner<Fuse>,
 }
 
@@ -100,20 +105,11 @@ impl Registrations {
         steps.next()?;
         let inodes = INODES.create(c"fuse_rs_inode")?;
         steps.next()?;
-        let fuse = KBox::pin_init(
-            FsType::register(names.fuse, module, control.clone()),
-            GFP_KERNEL,
-        )?;
+        let fuse = FUSE.register(names.fuse, module, control.clone())?;
         steps.next()?;
-        let fuseblk = KBox::pin_init(
-            FsType::register(names.fuseblk, module, control.clone()),
-            GFP_KERNEL,
-        )?;
+        let fuseblk = FUSEBLK.register(names.fuseblk, module, control.clone())?;
         steps.next()?;
-        let fusectl = KBox::pin_init(
-            ValueTreeType::register(names.fusectl, module, control),
-            GFP_KERNEL,
-        )?;
+        let fusectl = FUSECTL.register(names.fusectl, module, control)?;
         steps.next()?;
         let sysfs = MountPoint::new(names.fuse, c"connections")?;
         steps.next()?;

@@ -6,7 +6,7 @@ use super::caller::Gid;
 use super::caller::Uid;
 use super::caller::UserNamespace;
 use super::dentry::DentryOperations;
-use super::fs_type::FsType;
+use super::fs_type::TypeSlot;
 use super::super_block::drop_data;
 use super::super_block::FilledSuper;
 use super::super_block::NewSuper;
@@ -265,7 +265,7 @@ pub(crate) unsafe extern "C" fn init<T: MountOperations, const BLOCK: bool>(
     let fc = fc.cast::<bindings::fs_context>();
     c_result!({
         // SAFETY: By the safety requirements.
-        let shared = unsafe { FsType::<T, BLOCK>::shared(fc) };
+        let shared = unsafe { TypeSlot::<T::Shared>::shared(fc) };
         let private = KBox::new(
             Private::<T> {
                 config: T::new_config(BLOCK, shared)?,

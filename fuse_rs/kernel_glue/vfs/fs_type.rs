@@ -7,79 +7,146 @@ use super::super_block::drop_data;
 use super::super_block::SuperOperations;
 use super::FileSystem;
 use crate::bindings;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Full;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 
-/// A registered type of file system; dropping it unregisters. `BLOCK` types live on a block
-/// device.
-#[pin_data(PinnedDrop)]
-pub struct FsType<T: FileSystem, const BLOCK: bool> {
-    #[pin]
+/// The place of a type in the memory of the module, with what all its mounts share. Lockdep takes
+/// the classes of super blocks' and inodes' locks from there, and demands that they are static.
+///
+/// # Invariants
+///
+/// `shared` came from `Arc::into_raw`, or is null while the type is not registered.
+pub(crate) struct TypeSlot<S> {
     fs_type: Opaque<bindings::file_system_type>,
-    shared: Arc<T::Shared>,
+    shared: Atomic<usize>,
+    _shared: PhantomData<Arc<S>>,
 }
 
-// SAFETY: Registration and removal may happen on different threads.
-unsafe impl<T: FileSystem, const BLOCK: bool> Send for FsType<T, BLOCK> {}
-// SAFETY: Nothing can be done with a shared reference.
-unsafe impl<T: FileSystem, const BLOCK: bool> Sync for FsType<T, BLOCK> {}
+// SAFETY: What is shared may be used on any thread; the type is the VFS's while it is registered.
+unsafe impl<S: Send + Sync> Sync for TypeSlot<S> {}
 
-impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
-    /// Registers the type as `name`.
+impl<S> TypeSlot<S> {
+    /// Not registered.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: Null, and not registered.
+        Self {
+            fs_type: Opaque::zeroed(),
+            shared: Atomic::new(0),
+            _shared: PhantomData,
+        }
+    }
+
+    /// Registers the type as `name`. `fill` sets what is not zero besides name and owner.
     ///
     /// # Errors
     ///
-    /// `EBUSY` when the name is taken.
-    pub fn register(
-        name: &'static CStr,
-        module: &'static ThisModule,
-        shared: Arc<T::Shared>,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            // Before the type, which may be used as soon as it is registered.
-            shared,
-            fs_type <- Opaque::try_ffi_init(move |slot: *mut bindings::file_system_type| {
-                let flags = bindings::FS_HAS_SUBTYPE
-                    | if BLOCK { bindings::FS_REQUIRES_DEV } else { bindings::FS_USERNS_MOUNT };
-                // SAFETY: `slot` is valid for writing and stays where it is until it is
-                // unregistered in `drop`.
-                unsafe {
-                    slot.write(pin_init::zeroed());
-                    (*slot).name = name.as_char_ptr();
-                    (*slot).owner = module.as_ptr();
-                    (*slot).fs_flags = flags as i32;
-                    (*slot).init_fs_context = Some(super::context::init::<T, BLOCK>);
-                    (*slot).parameters = super::context::parameters::<T>(BLOCK).cast();
-                    (*slot).kill_sb = Some(kill_sb::<T, BLOCK>);
-                    to_result(bindings::register_filesystem(slot))
-                }
-            }),
-        })
-    }
-
-    /// What all mounts share, for a context of the type.
+    /// `EBUSY` when the name is taken, or the slot.
     ///
     /// # Safety
     ///
-    /// `fc` is a valid context of a type registered by [`FsType::register`].
-    pub(crate) unsafe fn shared(fc: *const bindings::fs_context) -> Arc<T::Shared> {
-        // SAFETY: By the safety requirements. The type lives as long as it is registered, and a
-        // context keeps the module that owns it.
+    /// The callbacks that `fill` sets fit the slot.
+    pub(crate) unsafe fn register(
+        &'static self,
+        name: &'static CStr,
+        module: &'static ThisModule,
+        shared: Arc<S>,
+        fill: impl FnOnce(&mut bindings::file_system_type),
+    ) -> Result<Registered<S>> {
+        let shared = Arc::into_raw(shared);
+        if self.shared.cmpxchg(0, shared as usize, Full).is_err() {
+            // SAFETY: It came from `Arc::into_raw` above and was not kept.
+            drop(unsafe { Arc::from_raw(shared) });
+            return Err(EBUSY);
+        }
+        // From here on, dropping it undoes what was done.
+        let registered = Registered(self);
+        // SAFETY: The slot was not in use, so nobody else has access to it.
+        let fs_type = unsafe { &mut *self.fs_type.get() };
+        *fs_type = pin_init::zeroed();
+        fs_type.name = name.as_char_ptr();
+        fs_type.owner = module.as_ptr();
+        fill(fs_type);
+        // SAFETY: The type lives for ever, and its callbacks fit by the safety requirements.
+        to_result(unsafe { bindings::register_filesystem(fs_type) })?;
+        Ok(registered)
+    }
+
+    /// What is shared by the mounts of the context's type.
+    ///
+    /// # Safety
+    ///
+    /// `fc` is a valid context of a type that was registered by [`TypeSlot::register`] of this
+    /// type of slot.
+    pub(crate) unsafe fn shared(fc: *const bindings::fs_context) -> Arc<S> {
+        // SAFETY: By the safety requirements. A context keeps the module, and so the registration,
+        // whose reference to what is shared stays.
         unsafe {
-            let this: *mut Opaque<bindings::file_system_type> = (*fc).fs_type.cast();
-            (*kernel::container_of!(this, Self, fs_type)).shared.clone()
+            let fs_type: *mut Opaque<bindings::file_system_type> = (*fc).fs_type.cast();
+            let slot = &*kernel::container_of!(fs_type, Self, fs_type);
+            let shared =
+                core::mem::ManuallyDrop::new(Arc::from_raw(slot.shared.load(Relaxed) as *const S));
+            Arc::clone(&shared)
         }
     }
 }
 
-#[pinned_drop]
-impl<T: FileSystem, const BLOCK: bool> PinnedDrop for FsType<T, BLOCK> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The type was registered; mounts hold the module, so none is left.
-        unsafe { bindings::unregister_filesystem(self.fs_type.get()) };
+/// A registered type; dropping it unregisters.
+pub struct Registered<S: 'static>(&'static TypeSlot<S>);
+
+impl<S> Drop for Registered<S> {
+    fn drop(&mut self) {
+        // SAFETY: Mounts and contexts hold the module, so none is left. A type that could not be
+        // registered is not found, which does no harm.
+        unsafe { bindings::unregister_filesystem(self.0.fs_type.get()) };
+        let shared = self.0.shared.xchg(0, Full) as *const S;
+        // SAFETY: It came from `Arc::into_raw`, by the invariants, and nobody uses it any more.
+        drop(unsafe { Arc::from_raw(shared) });
+    }
+}
+
+/// A type of file system, as a static of the module. `BLOCK` types live on a block device.
+pub struct FsType<T: FileSystem, const BLOCK: bool>(TypeSlot<T::Shared>);
+
+impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
+    /// Not registered.
+    #[expect(clippy::new_without_default, reason = "made in a static")]
+    pub const fn new() -> Self {
+        Self(TypeSlot::new())
+    }
+
+    /// Registers the type as `name`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the name is taken, or the type is registered.
+    pub fn register(
+        &'static self,
+        name: &'static CStr,
+        module: &'static ThisModule,
+        shared: Arc<T::Shared>,
+    ) -> Result<Registered<T::Shared>> {
+        // SAFETY: The callbacks are those of `T`, whose contexts look for what `T` shares.
+        unsafe {
+            self.0.register(name, module, shared, |fs_type| {
+                let flags = bindings::FS_HAS_SUBTYPE
+                    | if BLOCK {
+                        bindings::FS_REQUIRES_DEV
+                    } else {
+                        bindings::FS_USERNS_MOUNT
+                    };
+                fs_type.fs_flags = flags as i32;
+                fs_type.init_fs_context = Some(super::context::init::<T, BLOCK>);
+                fs_type.parameters = super::context::parameters::<T>(BLOCK).cast();
+                fs_type.kill_sb = Some(kill_sb::<T, BLOCK>);
+            })
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 use super::caller::Gid;
 use super::caller::Uid;
 use super::file::DirEmitter;
+use super::fs_type::Registered;
+use super::fs_type::TypeSlot;
 use crate::bindings;
 use core::ffi::c_void;
 use core::marker::PhantomData;
@@ -18,7 +20,6 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
-use kernel::types::Opaque;
 
 /// What a file of a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,53 +87,34 @@ pub trait ValueTree: Send + Sync + 'static {
     fn write(&self, id: ObjectId, file: usize, value: u64) -> Result;
 }
 
-/// A registered type of file system that shows a [`ValueTree`]; dropping it unregisters.
-#[pin_data(PinnedDrop)]
-pub struct ValueTreeType<V: ValueTree> {
-    #[pin]
-    fs_type: Opaque<bindings::file_system_type>,
-    tree: Arc<V>,
-}
-
-// SAFETY: Registration and removal may happen on different threads; the tree is shared anyway.
-unsafe impl<V: ValueTree> Send for ValueTreeType<V> {}
-// SAFETY: As above.
-unsafe impl<V: ValueTree> Sync for ValueTreeType<V> {}
+/// A type of file system that shows a [`ValueTree`], as a static of the module.
+pub struct ValueTreeType<V: ValueTree>(TypeSlot<V>);
 
 impl<V: ValueTree> ValueTreeType<V> {
+    /// Not registered.
+    #[expect(clippy::new_without_default, reason = "made in a static")]
+    pub const fn new() -> Self {
+        Self(TypeSlot::new())
+    }
+
     /// Registers the type as `name`.
     ///
     /// # Errors
     ///
-    /// `EBUSY` when the name is taken.
+    /// `EBUSY` when the name is taken, or the type is registered.
     pub fn register(
+        &'static self,
         name: &'static CStr,
         module: &'static ThisModule,
         tree: Arc<V>,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            tree,
-            fs_type <- Opaque::try_ffi_init(move |slot: *mut bindings::file_system_type| {
-                // SAFETY: `slot` is valid for writing and stays where it is until it is
-                // unregistered in `drop`. The tree is initialised before it.
-                unsafe {
-                    slot.write(pin_init::zeroed());
-                    (*slot).name = name.as_char_ptr();
-                    (*slot).owner = module.as_ptr();
-                    (*slot).init_fs_context = Some(init_context::<V>);
-                    (*slot).kill_sb = Some(kill_sb::<V>);
-                    to_result(bindings::register_filesystem(slot))
-                }
-            }),
-        })
-    }
-}
-
-#[pinned_drop]
-impl<V: ValueTree> PinnedDrop for ValueTreeType<V> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The type was registered; mounts hold the module, so none is left.
-        unsafe { bindings::unregister_filesystem(self.fs_type.get()) };
+    ) -> Result<Registered<V>> {
+        // SAFETY: The callbacks are those of `V`, whose contexts look for a tree of this type.
+        unsafe {
+            self.0.register(name, module, tree, |fs_type| {
+                fs_type.init_fs_context = Some(init_context::<V>);
+                fs_type.kill_sb = Some(kill_sb::<V>);
+            })
+        }
     }
 }
 
@@ -228,12 +210,10 @@ impl<V: ValueTree> Tables<V> {
 /// Called by the VFS with a fresh context.
 unsafe extern "C" fn init_context<V: ValueTree>(fc: *mut bindings::opaque::fs_context) -> i32 {
     let fc = fc.cast::<bindings::fs_context>();
-    // SAFETY: The context is ours to initialise. Its type is the one in a `ValueTreeType`, which
-    // lives as long as it is registered, and contexts keep the module that owns it.
+    // SAFETY: The context is ours to initialise, and its type is that of a `ValueTreeType<V>`.
     unsafe {
-        let this: *mut Opaque<bindings::file_system_type> = (*fc).fs_type.cast();
-        let this = &*kernel::container_of!(this, ValueTreeType<V>, fs_type);
-        (*fc).s_fs_info = Arc::into_raw(this.tree.clone()).cast_mut().cast();
+        let tree = TypeSlot::<V>::shared(fc);
+        (*fc).s_fs_info = Arc::into_raw(tree).cast_mut().cast();
         (*fc).ops = &Tables::<V>::CONTEXT;
     }
     0

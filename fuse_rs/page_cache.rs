@@ -2,8 +2,11 @@
 
 //! Data of files, through the page cache and past it.
 
+mod direct;
+mod over;
 pub(crate) mod read;
 pub(crate) mod stale;
+mod transfer;
 pub(crate) mod write;
 
 use crate::filesystem::handle::Handle;
@@ -18,11 +21,11 @@ use kernel_glue::vfs::io::IoOperations;
 use kernel_glue::vfs::page_ops::PageOperations;
 
 impl IoOperations for Fuse {
-    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    fn read(io: Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
         read::read(io, to)
     }
 
-    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    fn write(io: Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
         write::write(io, from)
     }
 

@@ -4,6 +4,7 @@
 
 use super::node::ServerNode;
 use super::opened::ServerOpen;
+use super::payload::Payload;
 use super::request::GiveBack;
 use super::request::Kept;
 use super::request::Parts;
@@ -17,7 +18,6 @@ use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::op::Operation;
-use kernel_glue::mem::pages::PageData;
 
 /// On whose behalf a request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,24 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// What a request brings along beside its body.
+#[derive(Default)]
+pub(super) struct Freight {
+    /// Data that follows.
+    data: Option<Payload>,
+    /// Where the reply goes; if that is nothing, into a buffer for its shape.
+    buffer: Option<ReplyBuffer>,
+}
+
+impl Freight {
+    fn data(data: Payload) -> Self {
+        Self {
+            data: Some(data),
+            buffer: None,
+        }
+    }
+}
+
 impl Connection {
     /// A request, which is to be passed to [`Connection::finish`] in any case.
     pub(super) fn new_request<O: Operation>(
@@ -119,7 +137,7 @@ impl Connection {
         parts: Parts,
         memory: Option<RequestMemory>,
     ) -> Result<Arc<Request>> {
-        let data_len = parts.data.as_ref().map_or(0, |data| data.len());
+        let data_len = parts.data.as_ref().map_or(0, Payload::len);
         let len = IN_HEADER.checked_add(op.body_len()).ok_or(EINVAL)?;
         let total = len.checked_add(data_len).ok_or(EINVAL)?;
         let (uid, gid, pid) = match envelope.identity {
@@ -168,7 +186,7 @@ impl Connection {
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
-        data: Option<Arc<PageData>>,
+        freight: Freight,
         give_back: GiveBack,
     ) -> Result<(Reply, GiveBack)> {
         self.wait_ready()?;
@@ -181,8 +199,11 @@ impl Connection {
             unique,
             opcode: O::OPCODE,
             shape,
-            data,
-            buffer: ReplyBuffer::for_shape(shape)?,
+            data: freight.data,
+            buffer: match freight.buffer {
+                Some(buffer) => buffer,
+                None => ReplyBuffer::for_shape(shape)?,
+            },
             completion: None,
             give_back,
             kept: Kept::default(),
@@ -241,7 +262,7 @@ impl Connection {
         op: &O,
         envelope: Envelope<'_>,
     ) -> Result<O::Reply> {
-        let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
+        let (reply, _) = self.call_raw(op, envelope, Freight::default(), GiveBack::default())?;
         op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
     }
 
@@ -251,9 +272,24 @@ impl Connection {
         op: &O,
         envelope: Envelope<'_>,
     ) -> Result<(O::Reply, Reply)> {
-        let (reply, _) = self.call_raw(op, envelope, None, GiveBack::default())?;
+        let (reply, _) = self.call_raw(op, envelope, Freight::default(), GiveBack::default())?;
         let parsed = op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))?;
         Ok((parsed, reply))
+    }
+
+    /// As [`Connection::call`], with a reply that goes into `buffer`; returns how many bytes it has.
+    pub(crate) fn call_into<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        buffer: ReplyBuffer,
+    ) -> Result<usize> {
+        let freight = Freight {
+            data: None,
+            buffer: Some(buffer),
+        };
+        let (reply, _) = self.call_raw(op, envelope, freight, GiveBack::default())?;
+        Ok(reply.len)
     }
 
     /// As [`Connection::call`], with data behind the body.
@@ -261,9 +297,9 @@ impl Connection {
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,
-        data: Arc<PageData>,
+        data: Payload,
     ) -> Result<O::Reply> {
-        let (reply, _) = self.call_raw(op, envelope, Some(data), GiveBack::default())?;
+        let (reply, _) = self.call_raw(op, envelope, Freight::data(data), GiveBack::default())?;
         op.parse(reply.body()).map_err(|_| bad_reply(O::OPCODE))
     }
 }

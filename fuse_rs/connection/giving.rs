@@ -5,6 +5,7 @@
 
 use super::call::bad_reply;
 use super::call::Envelope;
+use super::call::Freight;
 use super::node::NodeMemory;
 use super::node::NodePin;
 use super::node::ServerNode;
@@ -43,7 +44,7 @@ impl Connection {
             entries: true,
             ..GiveBack::default()
         };
-        let (reply, _) = self.call_raw(op, envelope, None, give_back)?;
+        let (reply, _) = self.call_raw(op, envelope, Freight::default(), give_back)?;
         Ok(reply)
     }
 
@@ -121,7 +122,7 @@ impl Connection {
         envelope: Envelope<'_>,
         give_back: GiveBack,
     ) -> Result<(O::Reply, GiveBack)> {
-        let (reply, give_back) = self.call_raw(op, envelope, None, give_back)?;
+        let (reply, give_back) = self.call_raw(op, envelope, Freight::default(), give_back)?;
         match op.parse(reply.body()) {
             Ok(parsed) => Ok((parsed, give_back)),
             Err(_) => {

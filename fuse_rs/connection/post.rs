@@ -3,6 +3,7 @@
 //! Requests that are not waited for where they are made.
 
 use super::call::Envelope;
+use super::payload::Payload;
 use super::request::Completion;
 use super::request::GiveBack;
 use super::request::Parts;
@@ -12,7 +13,6 @@ use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
 use fuse_pure::op::Operation;
-use kernel_glue::mem::pages::PageData;
 
 /// Whether somebody waits for the end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) enum Urgency {
 /// A request that is not waited for where it is made.
 pub(crate) struct Post {
     urgency: Urgency,
-    data: Option<Arc<PageData>>,
+    data: Option<Payload>,
     buffer: Option<ReplyBuffer>,
     completion: KBox<dyn Completion>,
 }
@@ -39,6 +39,14 @@ impl Post {
             data: None,
             buffer: None,
             completion,
+        }
+    }
+
+    /// With data behind the body.
+    pub(crate) fn with_data(self, data: Payload) -> Self {
+        Self {
+            data: Some(data),
+            ..self
         }
     }
 

@@ -12,6 +12,7 @@ use super::node::NodeMemory;
 use super::node::NodePin;
 use super::opened::ServerOpen;
 use super::opened::Ticket;
+use super::payload::Payload;
 use super::Connection;
 use crate::prelude::*;
 use core::mem::MaybeUninit;
@@ -23,7 +24,7 @@ use fuse_pure::op::ReplyShape;
 use kernel::sync::UniqueArc;
 use kernel_glue::list::impl_linked;
 use kernel_glue::list::Link;
-use kernel_glue::mem::pages::PageData;
+use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::sync::wait::WaitQueue;
 
@@ -59,10 +60,12 @@ pub(crate) enum ReplyBuffer {
     Bytes(KVVec<u8>),
     /// The page cache.
     Folios(FolioRun),
+    /// The caller's memory.
+    Callers(UserPages),
 }
 
 impl ReplyBuffer {
-    /// A buffer for a reply of this shape, other than into the page cache.
+    /// A buffer of our own for a reply of this shape.
     pub(crate) fn for_shape(shape: ReplyShape) -> Result<Self> {
         let bytes = KVVec::with_capacity(shape.capacity(), GFP_KERNEL)?;
         Ok(Self::Bytes(bytes))
@@ -78,6 +81,7 @@ impl ReplyBuffer {
                 from.copy_from_iter_vec(bytes, GFP_KERNEL).unwrap_or(0)
             }
             Self::Folios(run) => return run.fill(from, len),
+            Self::Callers(pages) => return pages.fill(from, len),
         };
         copied == len
     }
@@ -92,11 +96,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body, unless it went into the page cache.
+    /// The body, unless it went to where it belongs.
     pub(crate) fn body(&self) -> &[u8] {
         let bytes: &[u8] = match &self.buffer {
             ReplyBuffer::Bytes(bytes) => bytes,
-            ReplyBuffer::Folios(_) => &[],
+            ReplyBuffer::Folios(_) | ReplyBuffer::Callers(_) => &[],
         };
         bytes.get(..self.len).unwrap_or(&[])
     }
@@ -162,7 +166,7 @@ pub(super) struct State {
     interrupted: bool,
     give_back: GiveBack,
     kept: Kept,
-    data: Option<Arc<PageData>>,
+    data: Option<Payload>,
 }
 
 /// What a device file gets of a request it takes.
@@ -170,7 +174,7 @@ pub(crate) struct Taken {
     /// An interrupt is due.
     pub(crate) interrupted: bool,
     /// Data that follows the message.
-    pub(crate) data: Option<Arc<PageData>>,
+    pub(crate) data: Option<Payload>,
 }
 
 /// A request and the place for its reply.
@@ -221,7 +225,7 @@ pub(super) struct Parts {
     pub(super) unique: Unique,
     pub(super) opcode: Opcode,
     pub(super) shape: ReplyShape,
-    pub(super) data: Option<Arc<PageData>>,
+    pub(super) data: Option<Payload>,
     pub(super) buffer: ReplyBuffer,
     pub(super) completion: Option<KBox<dyn Completion>>,
     pub(super) give_back: GiveBack,
@@ -273,7 +277,7 @@ impl Request {
             give_back,
             kept,
         } = parts;
-        let data_len = data.as_ref().map_or(0, |data| data.len());
+        let data_len = data.as_ref().map_or(0, Payload::len);
         let state = init!(State {
             stage: Stage::Queued(buffer),
             owner: completion.map_or(Owner::Waiter, Owner::Completion),

@@ -10,6 +10,7 @@ use super::inode;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
+use crate::connection::payload::Payload;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
@@ -79,7 +80,7 @@ fn set(inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result {
         size: u32::try_from(value.len()).map_err(|_| E2BIG)?,
         flags,
     };
-    let data = Arc::new(PageData::copy_of(value)?, GFP_KERNEL)?;
+    let data = Payload::Own(Arc::new(PageData::copy_of(value)?, GFP_KERNEL)?);
     changed(inode, connection.call_with_data(&op, envelope, data))
 }
 

@@ -3,3 +3,4 @@
 //! Memory.
 
 pub mod pages;
+pub mod user_pages;

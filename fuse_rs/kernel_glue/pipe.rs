@@ -8,6 +8,7 @@ use crate::mem::pages::PageRef;
 use crate::mem::pages::SharedPage;
 use crate::mem::pages::SharedPages;
 use crate::mem::pages::PAGE_SIZE;
+use crate::mem::user_pages::Piece;
 use crate::uio::IovIterSource;
 use crate::uio::MessageSink;
 use core::ptr::NonNull;
@@ -187,6 +188,35 @@ impl PipeSink {
         Ok(())
     }
 
+    /// Adds `len` bytes by `append`, which appends to a page what comes behind so many bytes and
+    /// returns how much it was.
+    fn fill(
+        &mut self,
+        len: usize,
+        mut append: impl FnMut(&mut OwnedFolio, usize) -> usize,
+    ) -> Result {
+        if len > self.room() {
+            return Err(EFAULT);
+        }
+        let mut done = 0usize;
+        while done < len {
+            let page = match &mut self.last {
+                Some(page) => page,
+                None => {
+                    self.pages_left = self.pages_left.saturating_sub(1);
+                    self.last.insert(OwnedFolio::new()?)
+                }
+            };
+            let added = append(page, done);
+            self.bytes_left = self.bytes_left.saturating_sub(added);
+            done += added;
+            if page.bytes().len() == PAGE_SIZE {
+                self.close_page()?;
+            }
+        }
+        Ok(())
+    }
+
     fn put_page(&mut self, page: &SharedPage<'_>) -> Result {
         let len = page.bytes().len();
         if self.pages_left == 0 || len > self.bytes_left {
@@ -237,26 +267,15 @@ impl MessageSink for PipeSink {
         )
     }
 
-    fn put(&mut self, mut bytes: &[u8]) -> Result {
-        if bytes.len() > self.room() {
-            return Err(EFAULT);
-        }
-        while !bytes.is_empty() {
-            let page = match &mut self.last {
-                Some(page) => page,
-                None => {
-                    self.pages_left = self.pages_left.saturating_sub(1);
-                    self.last.insert(OwnedFolio::new()?)
-                }
-            };
-            let done = page.append(bytes);
-            self.bytes_left = self.bytes_left.saturating_sub(done);
-            bytes = bytes.get(done..).unwrap_or(&[]);
-            if page.bytes().len() == PAGE_SIZE {
-                self.close_page()?;
-            }
-        }
-        Ok(())
+    fn put(&mut self, bytes: &[u8]) -> Result {
+        self.fill(bytes.len(), |page, done| {
+            page.append(bytes.get(done..).unwrap_or(&[]))
+        })
+    }
+
+    fn put_piece(&mut self, piece: &Piece<'_>) -> Result {
+        // What is in a pipe must not change, so it is a copy.
+        self.fill(piece.len(), |page, done| piece.append_to(page, done))
     }
 
     fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {

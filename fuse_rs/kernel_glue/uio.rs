@@ -4,6 +4,7 @@
 
 use crate::bindings;
 use crate::mem::pages::SharedPages;
+use crate::mem::user_pages::Piece;
 pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -47,6 +48,65 @@ pub fn without_faults(
     done
 }
 
+/// An iterator over memory, in either direction.
+///
+/// # Safety
+///
+/// What `raw` returns is the iterator, and stays it.
+pub unsafe trait Iter {
+    /// The iterator.
+    fn raw(&mut self) -> *mut bindings::iov_iter;
+
+    /// Bytes left.
+    fn left(&self) -> usize;
+}
+
+// SAFETY: It is.
+unsafe impl Iter for IovIterSource<'_> {
+    fn raw(&mut self) -> *mut bindings::iov_iter {
+        self.as_raw()
+    }
+
+    fn left(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: It is.
+unsafe impl Iter for IovIterDest<'_> {
+    fn raw(&mut self) -> *mut bindings::iov_iter {
+        self.as_raw()
+    }
+
+    fn left(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Whether the memory is that of a process.
+pub fn is_process_memory(iter: &mut impl Iter) -> bool {
+    // SAFETY: The iterator is valid.
+    unsafe { bindings::fuse_rs_helper_user_backed(iter.raw()) }
+}
+
+/// Lets `with` have `iter`, which then has advanced by as much as `with` returns: by nothing if it
+/// fails.
+///
+/// # Errors
+///
+/// Those of `with`.
+pub fn consume<I: Iter>(iter: &mut I, with: impl FnOnce(&mut I) -> Result<usize>) -> Result<usize> {
+    // SAFETY: An iterator is plain data that refers to what is borrowed.
+    let before = unsafe { iter.raw().read() };
+    let used = with(iter);
+    // SAFETY: This is what the iterator was when it was valid.
+    unsafe { iter.raw().write(before) };
+    let used_up = used.unwrap_or(0).min(iter.left());
+    // SAFETY: The iterator is valid, and has that much left.
+    unsafe { bindings::iov_iter_advance(iter.raw(), used_up) };
+    used
+}
+
 /// Where a message goes, piece by piece.
 pub trait MessageSink {
     /// Bytes that still fit.
@@ -63,6 +123,9 @@ pub trait MessageSink {
     fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {
         self.put(pages.bytes())
     }
+
+    /// Appends bytes that others may change, as [`MessageSink::put`].
+    fn put_piece(&mut self, piece: &Piece<'_>) -> Result;
 }
 
 impl MessageSink for IovIterDest<'_> {
@@ -72,6 +135,14 @@ impl MessageSink for IovIterDest<'_> {
 
     fn put(&mut self, bytes: &[u8]) -> Result {
         if self.copy_to_iter(bytes) == bytes.len() {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    fn put_piece(&mut self, piece: &Piece<'_>) -> Result {
+        if piece.copy_to_iter(self) == piece.len() {
             Ok(())
         } else {
             Err(EFAULT)

@@ -8,6 +8,7 @@
 pub mod attributes;
 pub mod caller;
 pub mod context;
+pub mod deferred;
 pub mod dentry;
 pub mod dir_ops;
 pub mod file;

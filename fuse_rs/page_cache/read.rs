@@ -6,6 +6,8 @@
 //! locked folios, and whoever wants the data waits for their locks, which a kill ends. So a
 //! server that does not answer holds up only those who want that very data.
 
+use super::direct;
+use super::over::Over;
 use super::stale;
 use crate::connection::call::Envelope;
 use crate::connection::post::Post;
@@ -30,8 +32,6 @@ use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
-use kernel_glue::sync::wait::WaitQueue;
-use kernel_glue::vfs::caller;
 use kernel_glue::vfs::io::Io;
 
 /// Ends a read into the page cache.
@@ -46,32 +46,11 @@ struct Filled {
     over: Option<Arc<Over>>,
 }
 
-/// The end of a request.
-#[pin_data]
-struct Over {
-    over: Atomic<bool>,
-    #[pin]
-    wait: WaitQueue,
-}
-
-impl Over {
-    fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                over: Atomic::new(false),
-                wait <- new_wait_queue!("fuse_rs::Over::wait"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-}
-
 impl Drop for Filled {
     fn drop(&mut self) {
         self.inode.data().remove_read();
         if let Some(over) = self.over.take() {
-            over.over.store(true, Release);
-            over.wait.wake_all();
+            over.set();
         }
     }
 }
@@ -128,12 +107,10 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
         Envelope::by_any_caller(node).with(handle.and_then(Handle::open_there)),
         Post::new(urgency, done).into_buffer(ReplyBuffer::Folios(run)),
     )?;
-    if let Some(over) = over {
-        over.wait
-            .wait(Signals::Killable, Wake::Shared, || over.over.load(Acquire))
-            .map_err(|_| EINTR)?;
+    match over {
+        Some(over) => over.wait(),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Fills one folio.
@@ -177,57 +154,18 @@ pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: 
 }
 
 /// Reads for read(2) and its like.
-pub(crate) fn read(io: &mut Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+pub(crate) fn read(mut io: Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let file = io.file();
     let inode = file.inode();
     let handle = file.handle().ok_or(EIO)?;
     inode::node(inode)?;
     stale::catch_up(inode)?;
     if handle.is_direct() || io.is_direct() {
-        return read_direct(io, inode, handle, to);
+        return direct::read(io, handle, to);
     }
     let end = io.position().saturating_add(to.len() as u64);
     if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
         attributes::refresh(inode)?;
     }
     io.read_cached(to)
-}
-
-/// Reads past the page cache.
-fn read_direct(
-    io: &mut Io<'_, Fuse>,
-    inode: &Inode,
-    handle: &Handle,
-    to: &mut IovIterDest<'_>,
-) -> Result<usize> {
-    let connection = inode::connection(inode);
-    let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
-    let max = connection.wait_ready()?.max_read as usize;
-    let mut total = 0usize;
-    while !to.is_empty() {
-        let wanted = to.len().min(max);
-        let op = Read {
-            fh: handle.fh(),
-            offset: io.position(),
-            size: u32::try_from(wanted).map_err(|_| EINVAL)?,
-            flags: io.file().flags(),
-            lock_owner: Some(connection.lock_owner(caller::files())),
-        };
-        let reply = match connection.call_for_bytes(&op, envelope) {
-            Ok(((), reply)) => reply,
-            Err(_) if total > 0 => break,
-            Err(error) => return Err(error),
-        };
-        let body = reply.body();
-        let copied = to.copy_to_iter(body);
-        total = total.saturating_add(copied);
-        io.set_position(io.position().saturating_add(copied as u64));
-        if copied < body.len() {
-            return if total > 0 { Ok(total) } else { Err(EFAULT) };
-        }
-        if body.len() < wanted {
-            break;
-        }
-    }
-    Ok(total)
 }

@@ -6,8 +6,11 @@
 //! become the page cache, or are copied to what is there already, so that no folio is locked while
 //! the server is waited for.
 
+use super::direct;
+use super::direct::written_at_all;
 use super::stale;
 use crate::connection::call::Envelope;
+use crate::connection::payload::Payload;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
@@ -18,19 +21,21 @@ use fuse_pure::abi::flags::WriteFlags;
 use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::pages::PAGE_SIZE;
-use kernel_glue::vfs::caller;
+use kernel_glue::uio;
 use kernel_glue::vfs::io::Io;
 
 /// Writes for write(2) and its like.
-pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+pub(crate) fn write(mut io: Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
     let file = io.file();
     let inode = file.inode();
     let handle = file.handle().ok_or(EIO)?;
     inode::node(inode)?;
-    let cached = !handle.is_direct() && !io.is_direct();
     if io.is_append() {
         // The end of the file is where the server says.
         attributes::refresh(inode)?;
+    }
+    if handle.is_direct() || io.is_direct() {
+        return direct::write(io, handle, from);
     }
     let written = {
         let _lock = inode.lock()?;
@@ -39,33 +44,30 @@ pub(crate) fn write(io: &mut Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resu
             return Ok(0);
         }
         file.remove_privileges()?;
-        write_through(io, inode, handle, from, cached)?
+        let written = uio::consume(from, |from| write_through(&io, inode, handle, from))?;
+        io.set_position(io.position().saturating_add(written as u64));
+        written
     };
     io.sync_written(written)
 }
 
 fn write_through(
-    io: &mut Io<'_, Fuse>,
+    io: &Io<'_, Fuse>,
     inode: &Inode,
     handle: &Handle,
     from: &mut IovIterSource<'_>,
-    cached: bool,
 ) -> Result<usize> {
     let connection = inode::connection(inode);
     let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
     let max = connection.wait_ready()?.max_write as usize;
     let mut total = 0usize;
     while !from.is_empty() {
-        let position = io.position();
-        let data = if cached {
-            // If it takes several requests anyway, all but the first start with a page.
-            let past = position as usize % PAGE_SIZE;
-            let aligns = from.len() > max && max > past && max % PAGE_SIZE == 0;
-            let len = if aligns { max - past } else { max };
-            inode.copy_for_cache(from, position, len)
-        } else {
-            PageData::copy_from(from, max)
-        };
+        let position = io.position().saturating_add(total as u64);
+        // If it takes several requests anyway, all but the first start with a page.
+        let past = position as usize % PAGE_SIZE;
+        let aligns = from.len() > max && max > past && max % PAGE_SIZE == 0;
+        let part = if aligns { max - past } else { max };
+        let data = inode.copy_for_cache(from, position, part);
         let data = match data.and_then(|data| Ok(Arc::new(data, GFP_KERNEL)?)) {
             Ok(data) => data,
             Err(error) if total == 0 => return Err(error),
@@ -78,10 +80,10 @@ fn write_through(
             size: u32::try_from(len).map_err(|_| EINVAL)?,
             write_flags: WriteFlags::empty(),
             flags: io.file().flags(),
-            lock_owner: (!cached).then(|| connection.lock_owner(caller::files())),
+            lock_owner: None,
         };
         let drops = inode.data().drops();
-        let written = match connection.call_with_data(&op, envelope, data.clone()) {
+        let written = match connection.call_with_data(&op, envelope, Payload::Own(data.clone())) {
             Ok(written) => written as usize,
             Err(error) => {
                 // Nobody knows what of it the server has taken.
@@ -94,25 +96,15 @@ fn write_through(
             }
         };
         let end = position.saturating_add(written as u64);
-        if cached {
-            update_cache(inode, position, data, written, drops);
-        } else {
-            // If the caller is killed, the data is written all the same.
-            let _ = stale::drop_range(inode, position, written as u64);
-        }
+        update_cache(inode, position, data, written, drops);
         // After the data: who sees the new size finds it.
         attributes::written(inode, end);
-        io.set_position(end);
         total = total.saturating_add(written);
         if written < len {
             break;
         }
     }
-    if total == 0 {
-        // The server took nothing and said so without an error.
-        return Err(EIO);
-    }
-    Ok(total)
+    written_at_all(total)
 }
 
 /// The server has sent what it has at `position`.

@@ -8,5 +8,6 @@ pub mod dirents;
 pub mod forget_turn;
 pub mod listing;
 pub mod negotiate;
+pub mod prefix;
 pub mod scramble;
 pub mod sticky;

@@ -45,6 +45,16 @@ int fuse_rs_helper_inode_lock_killable(struct inode *inode)
 	return inode_lock_killable(inode);
 }
 
+int fuse_rs_helper_inode_lock_shared_killable(struct inode *inode)
+{
+	return inode_lock_shared_killable(inode);
+}
+
+void fuse_rs_helper_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
 void fuse_rs_helper_inode_unlock(struct inode *inode)
 {
 	inode_unlock(inode);
@@ -279,6 +289,28 @@ ssize_t fuse_rs_helper_write_sync(struct kiocb *kiocb, ssize_t count)
 	return generic_write_sync(kiocb, count);
 }
 
+bool fuse_rs_helper_iocb_is_dsync(const struct kiocb *kiocb)
+{
+	return iocb_is_dsync(kiocb);
+}
+
+int fuse_rs_helper_prepare_dio_queue(struct file *file)
+{
+	struct super_block *sb = file_inode(file)->i_sb;
+
+	return READ_ONCE(sb->s_dio_done_wq) ? 0 : sb_init_dio_done_wq(sb);
+}
+
+struct workqueue_struct *fuse_rs_helper_dio_queue(struct file *file)
+{
+	return READ_ONCE(file_inode(file)->i_sb->s_dio_done_wq);
+}
+
+bool fuse_rs_helper_file_has_setid(struct file *file)
+{
+	return setattr_should_drop_suidgid(file_mnt_idmap(file), file_inode(file));
+}
+
 struct inode *fuse_rs_helper_file_inode(const struct file *file)
 {
 	return file_inode(file);
@@ -375,6 +407,16 @@ u64 fuse_rs_helper_ticks_nanos(void)
 unsigned long fuse_rs_helper_totalram_pages(void)
 {
 	return totalram_pages();
+}
+
+bool fuse_rs_helper_user_backed(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter);
+}
+
+void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
 }
 
 void fuse_rs_helper_pagefault_disable(void)

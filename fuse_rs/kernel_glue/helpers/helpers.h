@@ -103,6 +103,8 @@ void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64
 				    const struct timespec64 *mtime, const struct timespec64 *ctime);
 int fuse_rs_helper_inode_lock_killable(struct inode *inode);
 int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode);
+int fuse_rs_helper_inode_lock_shared_killable(struct inode *inode);
+void fuse_rs_helper_inode_unlock_shared(struct inode *inode);
 void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);
@@ -174,6 +176,9 @@ unsigned int fuse_rs_helper_max_folio_order(struct address_space *mapping);
 void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order);
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 
+bool fuse_rs_helper_user_backed(const struct iov_iter *iter);
+void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len);
+
 /* faults */
 void fuse_rs_helper_pagefault_disable(void);
 void fuse_rs_helper_pagefault_enable(void);
@@ -193,7 +198,11 @@ ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *addr
 void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table);
 ssize_t fuse_rs_helper_write_sync(struct kiocb *kiocb, ssize_t count);
+bool fuse_rs_helper_iocb_is_dsync(const struct kiocb *kiocb);
+int fuse_rs_helper_prepare_dio_queue(struct file *file);
+struct workqueue_struct *fuse_rs_helper_dio_queue(struct file *file);
 struct inode *fuse_rs_helper_file_inode(const struct file *file);
+bool fuse_rs_helper_file_has_setid(struct file *file);
 bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx);
 bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
 			     unsigned int type);

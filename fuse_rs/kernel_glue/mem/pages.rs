@@ -107,13 +107,19 @@ impl OwnedFolio {
 
     /// Fills more of the folio from the start of `bytes`; returns how much that was.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        self.append_with(bytes.len(), |to, len| {
+            // SAFETY: Both are at least `len` bytes long, and do not overlap: one is borrowed
+            // exclusively.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, len) };
+        })
+    }
+
+    /// Fills up to `len` bytes more of the folio by `copy`, which writes as many as it is told to the
+    /// address; returns how many that were.
+    pub(super) fn append_with(&mut self, len: usize, copy: impl FnOnce(*mut u8, usize)) -> usize {
         let room = self.spare();
-        let len = bytes.len().min(room.len());
-        // SAFETY: Both are at least `len` bytes long, and do not overlap: one is borrowed
-        // exclusively.
-        unsafe {
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr().cast(), len);
-        }
+        let len = len.min(room.len());
+        copy(room.as_mut_ptr().cast(), len);
         // INVARIANT: These bytes were just initialised.
         self.filled += len;
         len

@@ -73,6 +73,12 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
         to_result(unsafe { bindings::file_remove_privs(self.as_ptr()) })
     }
 
+    /// Whether the file has set-id bits that a change of the content ends.
+    pub fn has_setid(&self) -> bool {
+        // SAFETY: The file is valid.
+        unsafe { bindings::fuse_rs_helper_file_has_setid(self.as_ptr()) }
+    }
+
     /// `O_*` flags as they are now: fcntl(2) changes some.
     pub fn flags(&self) -> u32 {
         // SAFETY: A racy read of a plain field, as everywhere in the kernel.

@@ -143,6 +143,16 @@ impl<T: FileSystem> Drop for InodeGuard<'_, T> {
     }
 }
 
+/// The inode is locked for those who do not exclude each other.
+pub struct SharedInodeGuard<'a, T: FileSystem>(&'a Inode<T>, NotThreadSafe);
+
+impl<T: FileSystem> Drop for SharedInodeGuard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: The guard holds the lock.
+        unsafe { bindings::fuse_rs_helper_inode_unlock_shared(self.0.as_ptr()) };
+    }
+}
+
 impl<T: FileSystem> Inode<T> {
     /// Wraps an inode of this file system.
     ///
@@ -322,6 +332,20 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: The inode is valid; the guard unlocks.
         to_result(unsafe { bindings::fuse_rs_helper_inode_lock_killable(self.as_ptr()) })?;
         Ok(InodeGuard(self, NotThreadSafe))
+    }
+
+    /// As [`Inode::lock`], beside others who do the same.
+    pub fn lock_shared(&self) -> Result<SharedInodeGuard<'_, T>> {
+        // SAFETY: The inode is valid; the guard unlocks.
+        to_result(unsafe { bindings::fuse_rs_helper_inode_lock_shared_killable(self.as_ptr()) })?;
+        Ok(SharedInodeGuard(self, NotThreadSafe))
+    }
+
+    /// Whether anything is cached.
+    pub fn has_pages(&self) -> bool {
+        // SAFETY: The mapping is valid as long as the inode; a racy read, as everywhere in the
+        // kernel.
+        unsafe { (&raw const (*self.mapping()).nrpages).read_volatile() != 0 }
     }
 
     /// As [`Inode::lock`], for a directory of which an entry's inode will be locked, too.

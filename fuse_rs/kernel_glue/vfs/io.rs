@@ -5,19 +5,24 @@
 use super::file::OpenFileRef;
 use super::FileSystem;
 use crate::bindings;
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+use kernel::workqueue::Queue;
 
 /// Operations on the data of open files. All may sleep.
 pub trait IoOperations: FileSystem {
-    /// Reads.
-    fn read(io: &mut Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize>;
+    /// Reads. What is returned does not matter after [`Io::detach`].
+    fn read(io: Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
-    /// Writes.
-    fn write(io: &mut Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
+    /// Writes. What is returned does not matter after [`Io::detach`].
+    fn write(io: Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Whether the file is read through the page cache.
     fn is_cached(handle: &Self::Handle) -> bool;
@@ -29,21 +34,48 @@ pub trait IoOperations: FileSystem {
 /// A read or write in progress.
 pub struct Io<'a, T: FileSystem> {
     kiocb: NonNull<bindings::kiocb>,
+    iter: *mut bindings::iov_iter,
+    /// Set when it goes on after the operation.
+    detached: &'a Cell<Option<AsyncIo>>,
     _borrow: PhantomData<&'a mut T>,
 }
 
 impl<'a, T: FileSystem> Io<'a, T> {
-    /// Wraps the argument of `read_iter` or `write_iter`.
+    /// Whether the caller waits for the end of the operation.
+    pub fn is_sync(&self) -> bool {
+        // SAFETY: Valid during the operation.
+        unsafe { (*self.kiocb.as_ptr()).ki_complete.is_none() }
+    }
+
+    /// Lets the read or write go on after the operation.
     ///
-    /// # Safety
+    /// # Context
     ///
-    /// `kiocb` is valid for `'a` and of a file of this file system.
-    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
-        Self {
-            // SAFETY: By the safety requirements.
-            kiocb: unsafe { NonNull::new_unchecked(kiocb) },
-            _borrow: PhantomData,
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the caller waits; `ENOMEM`.
+    pub fn detach(self) -> Result<AsyncIo> {
+        if self.is_sync() {
+            return Err(EINVAL);
         }
+        // SAFETY: The file is valid during the operation, and so is its super block.
+        kernel::error::to_result(unsafe {
+            bindings::fuse_rs_helper_prepare_dio_queue((*self.kiocb.as_ptr()).ki_filp)
+        })?;
+        // INVARIANT: `Io` is gone, and its operation returns what makes this the one to end the
+        // read or write.
+        let io = AsyncIo(Arc::new(
+            Detached {
+                kiocb: self.kiocb,
+                result: Atomic::new(i64::from(EIO.to_errno())),
+                iter: Atomic::new(self.iter as usize),
+            },
+            GFP_KERNEL,
+        )?);
+        self.detached.set(Some(io.clone()));
+        Ok(io)
     }
 
     /// The open file.
@@ -74,6 +106,12 @@ impl<'a, T: FileSystem> Io<'a, T> {
     pub fn is_append(&self) -> bool {
         // SAFETY: Valid during the operation.
         unsafe { (*self.kiocb.as_ptr()).ki_flags & bindings::FUSE_RS_IOCB_APPEND as i32 != 0 }
+    }
+
+    /// Whether what is written must be durable in the end.
+    pub fn is_durable(&self) -> bool {
+        // SAFETY: Valid during the operation.
+        unsafe { bindings::fuse_rs_helper_iocb_is_dsync(self.kiocb.as_ptr()) }
     }
 
     /// Reads through the page cache. May sleep.
@@ -115,6 +153,98 @@ impl<'a, T: FileSystem> Io<'a, T> {
     }
 }
 
+/// A read or write that goes on after its operation has returned. It ends when the last clone is
+/// dropped, and so do the caller's promises, such as that its memory stays.
+#[derive(Clone)]
+pub struct AsyncIo(Arc<Detached>);
+
+/// # Invariants
+///
+/// The `kiocb` is valid, and nobody else ends it.
+struct Detached {
+    kiocb: NonNull<bindings::kiocb>,
+    /// Bytes, or a negated errno.
+    result: Atomic<i64>,
+    /// Address of the iterator over its memory, as long as the operation goes on; then zero.
+    iter: Atomic<usize>,
+}
+
+// SAFETY: A read or write may be ended by any task.
+unsafe impl Send for Detached {}
+// SAFETY: What is shared is atomic, or does not change.
+unsafe impl Sync for Detached {}
+
+impl AsyncIo {
+    /// What the caller is told in the end; `EIO` if this is not called.
+    pub fn set_result(&self, result: &Result<usize>) {
+        let value = match result {
+            Ok(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
+            Err(error) => i64::from(error.to_errno()),
+        };
+        self.0.result.store(value, Relaxed);
+    }
+
+    /// Whether `iter` is over the memory of this read or write.
+    pub(crate) fn is_over(&self, iter: *mut bindings::iov_iter) -> bool {
+        self.0.iter.load(Relaxed) == iter as usize
+    }
+
+    /// Where what is left for later is queued.
+    pub(super) fn queue(&self) -> &Queue {
+        // SAFETY: The `kiocb` is valid by the type's invariants; its file keeps the super block,
+        // which keeps the queue, made in `Io::detach`, until it is shut down.
+        unsafe {
+            Queue::from_raw(bindings::fuse_rs_helper_dio_queue(
+                (*self.0.kiocb.as_ptr()).ki_filp,
+            ))
+        }
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let result = self.result.load(Relaxed);
+        // SAFETY: By the type's invariants: this is the only end. Of those that are not waited for,
+        // each has somebody to tell.
+        unsafe {
+            if let Some(complete) = (*self.kiocb.as_ptr()).ki_complete {
+                complete(self.kiocb.as_ptr(), result as isize);
+            }
+        }
+    }
+}
+
+/// Runs an operation on `kiocb`.
+///
+/// # Safety
+///
+/// `kiocb` is valid until the operation ends and of a file of this file system, `iter` over its
+/// memory.
+unsafe fn run<T: IoOperations>(
+    kiocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+    operation: impl FnOnce(Io<'_, T>) -> Result<usize>,
+) -> isize {
+    let detached = Cell::new(None);
+    let result = operation(Io {
+        // SAFETY: By the safety requirements.
+        kiocb: unsafe { NonNull::new_unchecked(kiocb) },
+        iter,
+        detached: &detached,
+        _borrow: PhantomData,
+    });
+    // Up to here the caller's iterator has been in use, so this kept the read or write from ending.
+    if let Some(io) = detached.take() {
+        io.0.iter.store(0, Relaxed);
+        drop(io);
+        return -(bindings::EIOCBQUEUED as isize);
+    }
+    match result {
+        Ok(bytes) => bytes as isize,
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
 /// A byte count or a negated errno as a result.
 pub(crate) fn size_result(value: isize) -> Result<usize> {
     if value < 0 {
@@ -131,11 +261,8 @@ pub(super) unsafe extern "C" fn read_iter<T: IoOperations>(
     kiocb: *mut bindings::kiocb,
     to: *mut bindings::iov_iter,
 ) -> isize {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        let (mut io, to) = unsafe { (Io::<T>::from_raw(kiocb), IovIterDest::from_raw(to)) };
-        Ok(T::read(&mut io, to)? as isize)
-    })
+    // SAFETY: By the safety requirements.
+    unsafe { run::<T>(kiocb, to, |io| T::read(io, IovIterDest::from_raw(to))) }
 }
 
 /// # Safety
@@ -145,11 +272,12 @@ pub(super) unsafe extern "C" fn write_iter<T: IoOperations>(
     kiocb: *mut bindings::kiocb,
     from: *mut bindings::iov_iter,
 ) -> isize {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        let (mut io, from) = unsafe { (Io::<T>::from_raw(kiocb), IovIterSource::from_raw(from)) };
-        Ok(T::write(&mut io, from)? as isize)
-    })
+    // SAFETY: By the safety requirements.
+    unsafe {
+        run::<T>(kiocb, from, |io| {
+            T::write(io, IovIterSource::from_raw(from))
+        })
+    }
 }
 
 /// # Safety

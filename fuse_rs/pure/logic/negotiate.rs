@@ -58,7 +58,7 @@ features! {
     AUTO_INVAL_DATA: Offered;
     DO_READDIRPLUS: Offered;
     READDIRPLUS_AUTO: Offered;
-    ASYNC_DIO: Not("asynchronous direct I/O is not implemented yet");
+    ASYNC_DIO: Offered;
     WRITEBACK_CACHE: Not("the write-back cache is not implemented yet");
     NO_OPEN_SUPPORT: Offered;
     PARALLEL_DIROPS: Offered;

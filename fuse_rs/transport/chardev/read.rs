@@ -5,6 +5,7 @@
 use super::ended;
 use super::ServerFile;
 use crate::connection::node::ServerNode;
+use crate::connection::payload::Payload;
 use crate::connection::queue::Deliverable;
 use crate::connection::request::Request;
 use crate::connection::request::Taken;
@@ -18,7 +19,6 @@ use fuse_pure::abi::ids::Unique;
 use fuse_pure::abi::open::WriteIn;
 use fuse_pure::op::forget;
 use kernel_glue::list::Queue;
-use kernel_glue::mem::pages::PageData;
 use kernel_glue::uio::MessageSink;
 
 /// The smallest buffer a server may read with.
@@ -114,11 +114,7 @@ impl ServerFile {
 }
 
 /// Copies a request and its data, which is not kept any longer than that.
-fn copy_request(
-    request: &Request,
-    data: Option<Arc<PageData>>,
-    to: &mut dyn MessageSink,
-) -> Result {
+fn copy_request(request: &Request, data: Option<Payload>, to: &mut dyn MessageSink) -> Result {
     to.put(request.message())?;
     match data {
         Some(data) => data.copy_to(to),

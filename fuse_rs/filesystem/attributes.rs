@@ -16,6 +16,9 @@ use crate::prelude::*;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::freshness::must_ask;
+use fuse_pure::logic::freshness::Care;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::attr::Getattr;
 use fuse_pure::op::attr::SetTime;
 use fuse_pure::op::attr::Setattr;
@@ -140,6 +143,7 @@ pub(crate) fn update(
         let old = (inode.size(), inode.mtime());
         store(inode, attr);
         inode.set_size(attr.size);
+        inode.data().set_stale_fields(Fields::empty());
         inode
             .data()
             .set_attr_deadline(valid.deadline(monotonic_nanos()));
@@ -166,18 +170,59 @@ pub(crate) fn update(
     Ok(())
 }
 
-/// The attributes are no longer what they were; the next who wants them asks.
+/// No attribute is what it was.
 pub(crate) fn invalidate(inode: &Inode) {
-    inode.data().set_attr_deadline(0);
+    invalidate_some(inode, Fields::ALL);
 }
 
-/// Whether the attributes may still be believed.
-pub(crate) fn are_fresh(inode: &Inode) -> bool {
-    inode.data().attr_deadline() > monotonic_nanos()
+/// These attributes are no longer what they were: the next who wants them asks, and replies to
+/// earlier requests do not count.
+pub(crate) fn invalidate_some(inode: &Inode, fields: Fields) {
+    let mut state = inode.data().state.lock();
+    state.version = connection(inode).next_attr_version();
+    mark_stale(inode, fields);
+}
+
+/// The server has been asked for what is in the inode: its time of last access is another.
+pub(crate) fn accessed(inode: &Inode) {
+    if inode.is_read_only() {
+        return;
+    }
+    let _state = inode.data().state.lock();
+    mark_stale(inode, Fields::ATIME);
+}
+
+/// As [`invalidate_some`], for callers that have locked the state.
+fn mark_stale(inode: &Inode, fields: Fields) {
+    let stale = inode.data().stale_fields().with(fields);
+    inode.data().set_stale_fields(stale);
+}
+
+/// Whether the server has to be asked.
+fn must_fetch(inode: &Inode, wanted: Fields, care: Care) -> bool {
+    let over = inode.data().attr_deadline() <= monotonic_nanos();
+    must_ask(wanted, care, inode.data().stale_fields(), over)
+}
+
+/// Whether these attributes may still be believed.
+pub(crate) fn are_fresh(inode: &Inode, fields: Fields) -> bool {
+    !must_fetch(inode, fields, Care::Usual)
+}
+
+/// Makes the attributes those of this moment.
+///
+/// A change of our own may overtake the answer, which then does not count: the server is asked once
+/// more. If that happens again, what is known has to do.
+pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
+    ask(inode, handle)?;
+    if inode.data().stale_fields().without(Fields::ATIME) == Fields::empty() {
+        return Ok(());
+    }
+    ask(inode, handle)
 }
 
 /// Asks the server for attributes.
-pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
+fn ask(inode: &Inode, handle: Option<&Handle>) -> Result {
     let node = inode::node(inode)?;
     let connection = connection(inode);
     let version = connection.attr_version();
@@ -191,9 +236,14 @@ pub(crate) fn fetch(inode: &Inode, handle: Option<&Handle>) -> Result {
     update(inode, &reply.attr, reply.valid, version)
 }
 
-/// Makes sure the attributes may be believed.
+/// Makes sure that all attributes may be believed.
 pub(crate) fn refresh(inode: &Inode) -> Result {
-    if are_fresh(inode) {
+    refresh_some(inode, Fields::ALL)
+}
+
+/// Makes sure that these attributes may be believed.
+pub(crate) fn refresh_some(inode: &Inode, fields: Fields) -> Result {
+    if are_fresh(inode, fields) {
         inode::node(inode).map(|_| ())
     } else {
         fetch(inode, None)
@@ -202,11 +252,17 @@ pub(crate) fn refresh(inode: &Inode) -> Result {
 
 /// Makes sure that what is asked for may be believed.
 fn refresh_for(inode: &Inode, request: StatRequest) -> Result {
-    if request.dont_sync() {
-        return Ok(());
-    }
-    if request.wants_birth() && !connection(inode).lacks(Opcode::Statx) {
-        if !request.force_sync() && are_fresh(inode) && !birth::is_unknown(inode) {
+    let care = if request.dont_sync() {
+        Care::Cached
+    } else if request.force_sync() {
+        Care::Exact
+    } else {
+        Care::Usual
+    };
+    let wanted = Fields::from_bits(request.fields());
+    if care != Care::Cached && request.wants_birth() && !connection(inode).lacks(Opcode::Statx) {
+        // With the time of birth come all attributes.
+        if !birth::is_unknown(inode) && !must_fetch(inode, wanted.with(Fields::MODE), care) {
             return Ok(());
         }
         match birth::fetch(inode) {
@@ -214,12 +270,10 @@ fn refresh_for(inode: &Inode, request: StatRequest) -> Result {
             other => return other,
         }
     }
-    if !request.wants_any() {
-        Ok(())
-    } else if request.force_sync() {
+    if must_fetch(inode, wanted, care) {
         fetch(inode, None)
     } else {
-        refresh(inode)
+        Ok(())
     }
 }
 
@@ -306,6 +360,7 @@ impl InodeOperations for Fuse {
         let drops = inode.data().drops();
         let (len, reply) =
             connection.call_for_bytes(&Readlink { max: MAX }, Envelope::by_caller(node))?;
+        accessed(inode);
         let mut target = KVec::new();
         target.extend_from_slice(reply.body().get(..len).ok_or(EIO)?, GFP_KERNEL)?;
         if connection.has(InitFlags::CACHE_SYMLINKS) {
@@ -352,8 +407,8 @@ pub(crate) fn truncated(inode: &Inode) -> Result {
         let mut state = inode.data().state.lock();
         state.version = connection.next_attr_version();
         inode.set_size(0);
+        mark_stale(inode, Fields::DATA);
     }
-    invalidate(inode);
     stale::drop_behind(inode, 0)
 }
 
@@ -365,8 +420,7 @@ pub(crate) fn written(inode: &Inode, end: u64) {
     if end > inode.size() {
         inode.set_size(end);
     }
-    drop(state);
-    invalidate(inode);
+    mark_stale(inode, Fields::DATA);
 }
 
 /// The server has found the end of the file at `end`, in a request made at `version`.
@@ -376,7 +430,6 @@ pub(crate) fn shorter(inode: &Inode, end: u64, version: AttrVersion) {
     if end < inode.size() && !version.is_stale_for(state.version) {
         state.version = connection.next_attr_version();
         inode.set_size(end);
+        mark_stale(inode, Fields::DATA);
     }
-    drop(state);
-    invalidate(inode);
 }

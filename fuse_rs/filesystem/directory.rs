@@ -18,6 +18,7 @@ use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::dirents::NAME_MAX;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::create::Create;
 use fuse_pure::op::create::Creation;
 use fuse_pure::op::create::Mkdir;
@@ -80,7 +81,7 @@ fn named(
 /// Names in `dir` are not what they were.
 pub(crate) fn changed(dir: &Inode) {
     dir.data().count_change();
-    attributes::invalidate(dir);
+    attributes::invalidate_some(dir, Fields::NAMES);
 }
 
 /// Takes note of what the failure of a request to change names says of what is believed of them.
@@ -182,7 +183,7 @@ fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
                 inode.drop_link();
             }
         }
-        attributes::invalidate(inode);
+        attributes::invalidate_some(inode, Fields::NLINK.with(Fields::CTIME));
     }
     dentry.set_deadline(0);
     changed(dir);
@@ -279,7 +280,7 @@ impl DirOperations for Fuse {
             }
         })?;
         changed(dir);
-        attributes::invalidate(inode);
+        attributes::invalidate_some(inode, Fields::NLINK.with(Fields::CTIME));
         if entry.attr.kind.bits() != u32::from(inode.mode()) & FileType::MASK {
             return Err(EIO);
         }

@@ -22,6 +22,7 @@ use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::open::Directory;
 use fuse_pure::op::open::File;
 use fuse_pure::op::open::Flush;
@@ -239,7 +240,7 @@ impl FileOperations for Fuse {
     }
 
     fn before_seek_end(inode: &Inode) -> Result {
-        attributes::refresh(inode)
+        attributes::refresh_some(inode, Fields::SIZE)
     }
 
     fn seek_for(file: &OpenFile<'_>, offset: u64, what: SeekFor) -> Result<u64> {

@@ -14,6 +14,7 @@ use crate::connection::Turn;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::logic::listing::Listing;
 use fuse_pure::op::Entry;
 use kernel::sync::aref::ARef;
@@ -48,6 +49,8 @@ pub(crate) struct InodeData {
     /// How many changes of the directory have been heard of.
     changes: Atomic<u64>,
     attr_deadline: Atomic<u64>,
+    /// Attributes that are not to be believed whatever the deadline.
+    stale_fields: Atomic<u32>,
     ino: Atomic<u64>,
     perm: Atomic<u32>,
     block_size: Atomic<u32>,
@@ -72,6 +75,7 @@ impl InodeData {
             drops: Atomic::new(0),
             changes: Atomic::new(0),
             attr_deadline: Atomic::new(0),
+            stale_fields: Atomic::new(0),
             ino: Atomic::new(0),
             perm: Atomic::new(0),
             block_size: Atomic::new(0),
@@ -172,6 +176,16 @@ impl InodeData {
     /// Stores it; zero is "not at all".
     pub(crate) fn set_attr_deadline(&self, deadline: u64) {
         self.attr_deadline.store(deadline, Relaxed);
+    }
+
+    /// Attributes that are not to be believed whatever the deadline.
+    pub(crate) fn stale_fields(&self) -> Fields {
+        Fields::from_bits(self.stale_fields.load(Relaxed))
+    }
+
+    /// Stores them. The caller has locked `state`.
+    pub(crate) fn set_stale_fields(&self, stale: Fields) {
+        self.stale_fields.store(stale.bits(), Relaxed);
     }
 
     /// Inode number for users.

@@ -15,6 +15,7 @@ use crate::prelude::*;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::dirents::Entry;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::logic::listing::put;
 use fuse_pure::logic::listing::Fill;
 use fuse_pure::logic::listing::Span;
@@ -105,7 +106,7 @@ fn stamp(dir: &Inode) -> Stamp {
 /// Looks whether the listing may be used, and if not, whether this open directory fills it.
 fn start(dir: &Inode, handle: &Handle) -> Result {
     if inode::connection(dir).has(InitFlags::AUTO_INVAL_DATA) {
-        attributes::refresh(dir)?;
+        attributes::refresh_some(dir, Fields::MTIME)?;
     }
     let now = stamp(dir);
     let (before, fill) = {

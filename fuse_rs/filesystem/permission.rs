@@ -7,6 +7,7 @@ use super::inode;
 use super::Inode;
 use crate::connection::call::Envelope;
 use crate::prelude::*;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::attr::Access;
 use kernel_glue::vfs::inode_ops::AccessMask;
 use kernel_glue::vfs::inode_ops::IdMap;
@@ -32,7 +33,7 @@ pub(crate) fn check(inode: &Inode, map: IdMap<'_>, mask: AccessMask) -> Result {
     let by_mode = mount.options.default_permissions;
     let executes_file = mask.executes() && inode.is_regular();
     let mut fetched = false;
-    if (by_mode || executes_file) && !attributes::are_fresh(inode) {
+    if (by_mode || executes_file) && !attributes::are_fresh(inode, Fields::PERMISSION) {
         fetch(inode, mask)?;
         fetched = true;
     }

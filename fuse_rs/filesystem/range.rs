@@ -10,6 +10,7 @@ use crate::page_cache::stale;
 use crate::prelude::*;
 use core::ops::Range;
 use fuse_pure::abi::ids::Opcode;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::range::Allocation;
 use fuse_pure::op::range::Copy;
 use fuse_pure::op::range::CopyFileRange;
@@ -57,7 +58,7 @@ pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Res
         return answer.map_err(unsupported);
     }
     // If the caller is killed, nobody knows what the server has done.
-    attributes::invalidate(inode);
+    attributes::invalidate_some(inode, Fields::DATA);
     let from = match (what.zeroes, grows) {
         (true, true) => range.start.min(old_size),
         (true, false) => range.start,
@@ -113,7 +114,7 @@ pub(crate) fn copy(
         // If it fails half-way, nobody knows how much of the copy is there.
         Err(_) => copy.len,
     };
-    attributes::invalidate(dest);
+    attributes::invalidate_some(dest, Fields::DATA);
     let dropped = stale::drop_range(dest, to_offset, touched);
     let copied = answer?;
     // If the caller is killed, the copy is there all the same.

@@ -104,6 +104,7 @@ fn keep<'a>(
     is_end: bool,
     entries: impl Iterator<Item = Listed<'a>>,
 ) {
+    attributes::accessed(file.inode());
     if is_end {
         listing::finish(file.inode(), handle, position);
     } else {

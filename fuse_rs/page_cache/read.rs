@@ -26,6 +26,7 @@ use crate::prelude::*;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::rw::Read;
 use kernel::sync::aref::ARef;
 use kernel_glue::mem::pages::PAGE_SIZE;
@@ -65,6 +66,7 @@ impl Completion for Filled {
         else {
             return;
         };
+        attributes::accessed(&self.inode);
         if len < run.len() {
             // The file ends there, as far as the server knows; behind it the run is zeroed.
             let end = run.start().saturating_add(len as u64);
@@ -165,7 +167,7 @@ pub(crate) fn read(mut io: Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usi
     }
     let end = io.position().saturating_add(to.len() as u64);
     if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
-        attributes::refresh(inode)?;
+        attributes::refresh_some(inode, Fields::SIZE.with(Fields::MTIME))?;
     }
     io.read_cached(to)
 }

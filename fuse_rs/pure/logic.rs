@@ -6,6 +6,7 @@ pub mod attr_version;
 pub mod background;
 pub mod dirents;
 pub mod forget_turn;
+pub mod freshness;
 pub mod listing;
 pub mod negotiate;
 pub mod prefix;

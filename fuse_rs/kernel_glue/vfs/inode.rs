@@ -211,6 +211,13 @@ impl<T: FileSystem> Inode<T> {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFREG
     }
 
+    /// Whether the whole file system is read-only.
+    pub fn is_read_only(&self) -> bool {
+        // SAFETY: An inode has a super block; a racy read, as everywhere in the kernel.
+        let flags = unsafe { (&raw const (*(*self.as_ptr()).i_sb).s_flags).read_volatile() };
+        flags & bindings::FUSE_RS_SB_RDONLY as usize != 0
+    }
+
     /// Whether this is a symbolic link.
     pub fn is_symlink(&self) -> bool {
         u32::from(self.mode()) & bindings::S_IFMT == bindings::S_IFLNK

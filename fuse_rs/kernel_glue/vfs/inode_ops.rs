@@ -95,9 +95,9 @@ impl StatRequest {
         self.mask == 0
     }
 
-    /// Anything is asked for that a file system has to know.
-    pub fn wants_any(self) -> bool {
-        self.mask & bindings::FUSE_RS_STATX_BASIC_STATS as u32 != 0
+    /// What is asked for (`STATX_*`).
+    pub fn fields(self) -> u32 {
+        self.mask
     }
 
     /// The time the inode was made is asked for.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include "rawfs.h"
 
@@ -524,6 +527,27 @@ void drop_caches(const char *what)
 
 	CHECK(fd >= 0 && write(fd, what, 1) == 1);
 	close(fd);
+}
+
+const char *rawfs_disk(void)
+{
+	static char path[32];
+	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+	int control, disk, memory;
+
+	if (access("/dev/loop-control", F_OK) && system("modprobe -q loop"))
+		SKIP("no loop devices");
+	control = open("/dev/loop-control", O_RDWR);
+	CHECK(control >= 0);
+	snprintf(path, sizeof(path), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+	/* It stays as long as it is open. */
+	disk = open(path, O_RDWR | O_CLOEXEC);
+	memory = memfd_create("disk", MFD_CLOEXEC);
+	CHECK(disk >= 0 && memory >= 0);
+	CHECK_EQ(ftruncate(memory, 1 << 20), 0);
+	config.fd = memory;
+	CHECK_EQ(ioctl(disk, LOOP_CONFIGURE, &config), 0);
+	return path;
 }
 
 void rawfs_cleanup(void)

@@ -95,6 +95,8 @@ void rawfs_handshake(struct rawfs *fs);
 void rawfs_entry(struct rawfs *fs, uint64_t node, struct fuse_entry_out *out);
 /* A path under the mount; from a ring of buffers. */
 const char *rawfs_path(struct rawfs *fs, const char *name);
+/* The path of a block device of a megabyte, which goes away with the case; skips it without one. */
+const char *rawfs_disk(void);
 /* Unmounts whatever the cases of this program left mounted. */
 void rawfs_cleanup(void);
 /* A child that calls stat on a name under the mount; its exit status is the errno. */

@@ -1072,8 +1072,6 @@ TEST(servers_with_a_device_are_asked_to_sync)
 	char options[128], type[64];
 	int fd;
 
-	if (system("modprobe brd rd_nr=1 rd_size=1024") || access("/dev/ram0", F_OK))
-		SKIP("no RAM disk");
 	special = serve_syncfs;
 	rawfs_start(fs, "");
 	rawfs_stop(fs);
@@ -1081,7 +1079,7 @@ TEST(servers_with_a_device_are_asked_to_sync)
 	fs->fd = rawfs_open();
 	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fs->fd);
-	CHECK_EQ(mount("/dev/ram0", fs->mnt, type, 0, options), 0);
+	CHECK_EQ(mount(rawfs_disk(), fs->mnt, type, 0, options), 0);
 	fs->running = false;
 	rawfs_serve(fs);
 	fd = open(fs->mnt, O_RDONLY);

@@ -53,9 +53,9 @@ const STICKY: u16 = 0o1000;
 /// The mode by which the VFS is to judge.
 ///
 /// Who may remove what from a directory with the sticky bit depends on owners. Their ids mean
-/// something here only with `default_permissions`; else that is for the server to judge.
+/// something here only if the kernel checks permissions; else that is for the server to judge.
 pub(crate) fn judged_mode(mount: &Mount, mode: u16) -> u16 {
-    if mount.options.default_permissions {
+    if mount.judges() {
         mode
     } else {
         mode & !STICKY
@@ -134,6 +134,10 @@ pub(crate) fn update(
         return Err(EIO);
     }
     let connection = connection(inode);
+    if connection.has(InitFlags::POSIX_ACL) {
+        // They are as old as the attributes.
+        inode.forget_acls();
+    }
     let (old_size, old_mtime) = {
         let mut state = inode.data().state.lock();
         if version.is_stale_for(state.version) {
@@ -303,7 +307,7 @@ impl InodeOperations for Fuse {
     }
 
     fn checks_by_mode(inode: &Inode) -> bool {
-        inode::mount(inode).options.default_permissions
+        inode::mount(inode).judges()
     }
 
     fn present_mode(inode: &Inode, file: Option<&Handle>) -> Result<u16> {

@@ -17,6 +17,7 @@ use crate::connection::End;
 use crate::control::Control;
 use crate::control::Listing;
 use crate::prelude::*;
+use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::logic::negotiate::Offer;
 use kernel::sync::aref::ARef;
@@ -52,6 +53,11 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// Whether the kernel checks permissions, by mode and access control lists.
+    pub(crate) fn judges(&self) -> bool {
+        self.options.default_permissions || self.connection.has(InitFlags::POSIX_ACL)
+    }
+
     /// Whether the caller may use the mount at all.
     ///
     /// A server sees what a process does on its files and can hold it up for as long as it

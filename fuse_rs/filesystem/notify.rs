@@ -12,6 +12,7 @@ use crate::page_cache;
 use crate::page_cache::stale;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::notify::Notice;
 use fuse_pure::op::notify::Range;
 use kernel::sync::aref::ARef;
@@ -81,6 +82,9 @@ impl Audience for Ears {
 fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
     inode.data().state.lock().version = super::inode::connection(inode).next_attr_version();
     attributes::invalidate(inode);
+    if super::inode::connection(inode).has(InitFlags::POSIX_ACL) {
+        inode.forget_acls();
+    }
     match data {
         Some(_) if inode.is_directory() => {
             listing::forget(inode);

@@ -17,8 +17,8 @@ const EXECUTABLE: u16 = 0o111;
 
 /// Checks whether the caller may do what `mask` says.
 ///
-/// With `default_permissions` the kernel decides by mode, and asks for the mode again before it
-/// refuses. Without, the server decides when it gets the request; only access(2) and chdir(2),
+/// With `default_permissions` or POSIX_ACL the kernel decides by mode and access control list, and
+/// asks for them again before it refuses. Without, the server decides when it gets the request; only access(2) and chdir(2),
 /// which send nothing else, are asked about.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub(crate) fn check(inode: &Inode, map: IdMap<'_>, mask: AccessMask) -> Result {
     if !mount.allows_caller() {
         return Err(EACCES);
     }
-    let by_mode = mount.options.default_permissions;
+    let by_mode = mount.judges();
     let executes_file = mask.executes() && inode.is_regular();
     let mut fetched = false;
     if (by_mode || executes_file) && !attributes::are_fresh(inode, Fields::PERMISSION) {

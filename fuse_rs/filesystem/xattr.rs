@@ -2,8 +2,8 @@
 
 //! Extended attributes.
 //!
-//! The server keeps them all, whatever their namespace. So it does with access control lists: it
-//! also judges by them, or nobody does.
+//! The server keeps them all, whatever their namespace. So it does with access control lists. If
+//! it wants (POSIX_ACL), the kernel judges by them; else the server does, or nobody.
 
 use super::attributes;
 use super::inode;
@@ -14,6 +14,8 @@ use crate::connection::payload::Payload;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
+use fuse_pure::abi::flags::SetxattrFlags;
+use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::xattr;
 use fuse_pure::op::xattr::Getxattr;
 use fuse_pure::op::xattr::Listxattr;
@@ -73,12 +75,14 @@ fn changed(inode: &Inode, answer: Result) -> Result {
     answer.map_err(unsupported)
 }
 
-fn set(inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result {
+fn set(inode: &Inode, name: &[u8], value: &[u8], flags: u32, also: SetxattrFlags) -> Result {
     let (connection, envelope) = about(inode)?;
+    connection.wait_ready()?;
     let op = Setxattr {
         name: name_of(name)?,
         size: u32::try_from(value.len()).map_err(|_| E2BIG)?,
         flags,
+        also: connection.has(InitFlags::SETXATTR_EXT).then_some(also),
     };
     let data = Payload::Own(Arc::new(PageData::copy_of(value)?, GFP_KERNEL)?);
     changed(inode, connection.call_with_data(&op, envelope, data))
@@ -94,9 +98,14 @@ fn remove(inode: &Inode, name: &[u8]) -> Result {
 
 /// Whether access control lists may be passed through to the server.
 ///
-/// The ids in them mean something to the server only if they are the system's.
+/// To a server that does not know of it, the ids in them mean something only if they are the
+/// system's.
 fn passes_acls(inode: &Inode) -> bool {
-    !inode.super_block().is_from_user_namespace()
+    judges_by_acls(inode) || !inode.super_block().is_from_user_namespace()
+}
+
+fn judges_by_acls(inode: &Inode) -> bool {
+    inode::connection(inode).has(InitFlags::POSIX_ACL)
 }
 
 impl XattrOperations for Fuse {
@@ -105,7 +114,7 @@ impl XattrOperations for Fuse {
     }
 
     fn set_xattr(inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result {
-        set(inode, name, value, flags)
+        set(inode, name, value, flags, SetxattrFlags::empty())
     }
 
     fn remove_xattr(inode: &Inode, name: &[u8]) -> Result {
@@ -139,14 +148,24 @@ impl XattrOperations for Fuse {
         }
     }
 
-    fn set_acl(inode: &Inode, name: &[u8], value: Option<&[u8]>) -> Result {
+    fn judges_by_acls(inode: &Inode) -> bool {
+        judges_by_acls(inode)
+    }
+
+    fn set_acl(inode: &Inode, name: &[u8], value: Option<&[u8]>, is_member: bool) -> Result {
         inode::node(inode)?;
         if !passes_acls(inode) {
             return Err(EOPNOTSUPP);
         }
-        match value {
-            Some(value) => set(inode, name, value, 0),
+        let judges = judges_by_acls(inode);
+        let also = SetxattrFlags::when(judges && !is_member, SetxattrFlags::ACL_KILL_SGID);
+        let done = match value {
+            Some(value) => set(inode, name, value, 0, also),
             None => remove(inode, name),
+        };
+        if judges {
+            inode.forget_acls();
         }
+        done
     }
 }

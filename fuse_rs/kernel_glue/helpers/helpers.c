@@ -571,3 +571,8 @@ bool fuse_rs_helper_queue_has_waiters(struct wait_queue_head *head)
 {
 	return waitqueue_active(head);
 }
+
+bool fuse_rs_helper_is_member(struct mnt_idmap *map, struct inode *inode)
+{
+	return in_group_or_capable(map, inode, i_gid_into_vfsgid(map, inode));
+}

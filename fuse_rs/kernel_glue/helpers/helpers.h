@@ -75,6 +75,9 @@ struct fuse_rs_kattr fuse_rs_helper_kattr_read(const struct file_kattr *attr);
 void fuse_rs_helper_kattr_write(struct file_kattr *attr, const struct fuse_rs_kattr *from);
 bool fuse_rs_helper_in_x32_syscall(void);
 
+/* access control lists */
+bool fuse_rs_helper_is_member(struct mnt_idmap *map, struct inode *inode);
+
 /* readiness */
 u32 fuse_rs_helper_poll_events(const struct poll_table_struct *table);
 __poll_t fuse_rs_helper_poll_mask(u32 events);

@@ -113,7 +113,7 @@ impl<T: DirOperations> DirTable<T> {
         setattr: Some(super::inode_ops::setattr::<T>),
         permission: Some(super::inode_ops::permission::<T>),
         listxattr: Some(xattr::listxattr::<T>),
-        get_inode_acl: Some(xattr::get_inode_acl),
+        get_inode_acl: Some(xattr::get_inode_acl::<T>),
         get_acl: Some(xattr::get_acl::<T>),
         set_acl: Some(xattr::set_acl::<T>),
         fileattr_get: Some(ioctl::fileattr_get::<T>),

@@ -91,9 +91,12 @@ impl<T: FileSystem> NewInode<T> {
         // SAFETY: The inode is new, so nobody else looks at these fields.
         unsafe {
             (*inode).i_mode = mode;
-            // Access control lists are for whoever stores them: none is ever kept here.
-            (*inode).i_acl = bindings::FUSE_RS_ACL_DONT_CACHE as usize as *mut bindings::posix_acl;
-            (*inode).i_default_acl = (*inode).i_acl;
+            if !T::judges_by_acls(&self.0) {
+                // Access control lists are for whoever stores them: none is ever kept here.
+                let none = bindings::FUSE_RS_ACL_DONT_CACHE as usize;
+                (*inode).i_acl = none as *mut bindings::posix_acl;
+                (*inode).i_default_acl = (*inode).i_acl;
+            }
             (*inode).i_flags |= bindings::S_NOATIME | bindings::FUSE_RS_S_NOCMTIME as u32;
             match u32::from(mode) & bindings::S_IFMT {
                 bindings::S_IFREG => {
@@ -154,6 +157,12 @@ impl<T: FileSystem> Drop for SharedInodeGuard<'_, T> {
 }
 
 impl<T: FileSystem> Inode<T> {
+    /// The access control lists may be others by now.
+    pub fn forget_acls(&self) {
+        // SAFETY: The inode is valid; the lists synchronise themselves.
+        unsafe { bindings::forget_all_cached_acls(self.as_ptr()) };
+    }
+
     /// Wraps an inode of this file system.
     ///
     /// # Safety

@@ -156,7 +156,7 @@ impl<T: InodeOperations> FileTable<T> {
         setattr: Some(setattr::<T>),
         permission: Some(permission::<T>),
         listxattr: Some(xattr::listxattr::<T>),
-        get_inode_acl: Some(xattr::get_inode_acl),
+        get_inode_acl: Some(xattr::get_inode_acl::<T>),
         get_acl: Some(xattr::get_acl::<T>),
         set_acl: Some(xattr::set_acl::<T>),
         fileattr_get: Some(ioctl::fileattr_get::<T>),
@@ -178,7 +178,7 @@ impl<T: InodeOperations> SymlinkTable<T> {
         getattr: Some(getattr::<T>),
         setattr: Some(setattr::<T>),
         listxattr: Some(xattr::listxattr::<T>),
-        get_inode_acl: Some(xattr::get_inode_acl),
+        get_inode_acl: Some(xattr::get_inode_acl::<T>),
         ..pin_init::zeroed()
     };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes, and access control lists as far as they are stored as such.
+//! Extended attributes, and access control lists, which are stored as such.
 
 use super::dentry::Dentry;
 use super::inode::Inode;
@@ -79,8 +79,13 @@ pub trait XattrOperations: FileSystem {
     /// none.
     fn get_acl(inode: &Inode<Self>, name: &[u8], to: XattrBuffer<'_>) -> Result<usize>;
 
-    /// Sets an access control list, or removes it. The caller holds the inode's lock.
-    fn set_acl(inode: &Inode<Self>, name: &[u8], value: Option<&[u8]>) -> Result;
+    /// Whether the kernel judges by access control lists, which it then keeps in memory until
+    /// [`Inode::forget_acls`].
+    fn judges_by_acls(inode: &Inode<Self>) -> bool;
+
+    /// Sets an access control list, or removes it. `is_member`: the caller is in the inode's group,
+    /// or may do as if he were. The caller holds the inode's lock.
+    fn set_acl(inode: &Inode<Self>, name: &[u8], value: Option<&[u8]>, is_member: bool) -> Result;
 }
 
 /// The table of handlers: one, for all names.
@@ -188,17 +193,28 @@ fn acl_name(kind: i32) -> Result<&'static [u8]> {
     }
 }
 
-/// The list for checks of permission: none, whoever stores the list is to judge by it.
+/// The list for checks of permission.
 ///
 /// # Safety
 ///
-/// Called by the VFS, possibly in an RCU section.
-pub(crate) unsafe extern "C" fn get_inode_acl(
-    _inode: *mut bindings::inode,
-    _kind: i32,
-    _rcu: bool,
+/// Called by the VFS with an inode of the file system, in an RCU section if `rcu`.
+pub(crate) unsafe extern "C" fn get_inode_acl<T: XattrOperations>(
+    inode: *mut bindings::inode,
+    kind: i32,
+    rcu: bool,
 ) -> *mut bindings::posix_acl {
-    core::ptr::null_mut()
+    // SAFETY: By the safety requirements.
+    let inode = unsafe { Inode::<T>::from_raw(inode) };
+    if !T::judges_by_acls(inode) {
+        return core::ptr::null_mut();
+    }
+    if rcu {
+        return ECHILD.to_ptr();
+    }
+    match read_acl(inode, kind) {
+        Ok(acl) => acl,
+        Err(error) => error.to_ptr(),
+    }
 }
 
 /// # Safety
@@ -242,7 +258,7 @@ fn read_acl<T: XattrOperations>(inode: &Inode<T>, kind: i32) -> Result<*mut bind
 /// Called by the VFS with an entry of the file system, the inode of which is locked, and a list or
 /// none.
 pub(crate) unsafe extern "C" fn set_acl<T: XattrOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dentry: *mut bindings::dentry,
     acl: *mut bindings::posix_acl,
     kind: i32,
@@ -253,8 +269,10 @@ pub(crate) unsafe extern "C" fn set_acl<T: XattrOperations>(
             .inode()
             .ok_or(ENOENT)?;
         let name = acl_name(kind)?;
+        // SAFETY: By the safety requirements.
+        let is_member = unsafe { bindings::fuse_rs_helper_is_member(map, inode.as_ptr()) };
         if acl.is_null() {
-            T::set_acl(inode, name, None)?;
+            T::set_acl(inode, name, None, is_member)?;
             return Ok(0);
         }
         let mut size = 0;
@@ -272,7 +290,7 @@ pub(crate) unsafe extern "C" fn set_acl<T: XattrOperations>(
         } else {
             // SAFETY: As long as said, and nobody else has it.
             let bytes = unsafe { core::slice::from_raw_parts(value.cast(), size) };
-            T::set_acl(inode, name, Some(bytes))
+            T::set_acl(inode, name, Some(bytes), is_member)
         };
         // SAFETY: The value was allocated for us.
         unsafe { bindings::kfree(value) };

@@ -187,3 +187,11 @@ flag_set! {
         SCHEDULE_NOTIFY = 1 << 0;
     }
 }
+
+flag_set! {
+    /// Properties of a SETXATTR (`FUSE_SETXATTR_*`).
+    SetxattrFlags(u32) {
+        /// Drop the set-group-id bit along with setting an access control list.
+        ACL_KILL_SGID = 1 << 0;
+    }
+}

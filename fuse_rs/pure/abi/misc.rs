@@ -123,7 +123,8 @@ pub struct GetxattrOut {
     pub padding: u32,
 }
 
-/// Head of SETXATTR before SETXATTR_EXT; name and value follow.
+/// Head of SETXATTR; name and value follow. Servers without SETXATTR_EXT get the first
+/// [`COMPAT_SETXATTR_IN`] bytes of it.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SetxattrIn {
@@ -131,7 +132,14 @@ pub struct SetxattrIn {
     pub size: u32,
     /// `XATTR_CREATE`, `XATTR_REPLACE`.
     pub flags: u32,
+    /// `FUSE_SETXATTR_*`.
+    pub setxattr_flags: u32,
+    /// Zero.
+    pub padding: u32,
 }
+
+/// Bytes of the head of SETXATTR before SETXATTR_EXT.
+pub const COMPAT_SETXATTR_IN: usize = 8;
 
 /// Body of the notification INVAL_INODE.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -210,6 +218,6 @@ wire_size!(
     AccessIn = 8,
     GetxattrIn = 8,
     GetxattrOut = 8,
-    SetxattrIn = 8,
+    SetxattrIn = 16,
     SyncfsIn = 8,
 );

@@ -63,7 +63,7 @@ features! {
     NO_OPEN_SUPPORT: Offered;
     PARALLEL_DIROPS: Offered;
     HANDLE_KILLPRIV: Not("the kernel drops set-id bits");
-    POSIX_ACL: Not("ACLs are not implemented yet");
+    POSIX_ACL: Offered;
     ABORT_ERROR: Offered;
     MAX_PAGES: Offered;
     CACHE_SYMLINKS: Offered;
@@ -72,7 +72,7 @@ features! {
     MAP_ALIGNMENT: Not("DAX is not implemented yet");
     SUBMOUNTS: Not("only virtio-fs uses it");
     HANDLE_KILLPRIV_V2: Not("the kernel drops set-id bits");
-    SETXATTR_EXT: Not("ACLs are not implemented yet");
+    SETXATTR_EXT: Offered;
     INIT_EXT: Offered;
     SECURITY_CTX: Not("not implemented yet");
     HAS_INODE_DAX: Not("DAX is not implemented yet");

@@ -10,11 +10,14 @@ use crate::abi::cursor::Name;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Reader;
 use crate::abi::cursor::Writer;
+use crate::abi::flags::SetxattrFlags;
 use crate::abi::ids::Opcode;
 use crate::abi::misc::GetxattrIn;
 use crate::abi::misc::GetxattrOut;
 use crate::abi::misc::SetxattrIn;
+use crate::abi::misc::COMPAT_SETXATTR_IN;
 use core::mem::size_of;
+use zerocopy::IntoBytes;
 
 /// Longest value, and longest list of names, that the kernel's interface has.
 pub const MAX: u32 = 65536;
@@ -124,20 +127,38 @@ pub struct Setxattr<'a> {
     pub size: u32,
     /// `XATTR_CREATE`, `XATTR_REPLACE`.
     pub flags: u32,
+    /// What else is to be done, for a server that understands it (SETXATTR_EXT).
+    pub also: Option<SetxattrFlags>,
+}
+
+impl Setxattr<'_> {
+    fn head_len(&self) -> usize {
+        match self.also {
+            Some(_) => size_of::<SetxattrIn>(),
+            None => COMPAT_SETXATTR_IN,
+        }
+    }
 }
 
 impl Operation for Setxattr<'_> {
     const OPCODE: Opcode = Opcode::Setxattr;
 
     fn body_len(&self) -> usize {
-        size_of::<SetxattrIn>().saturating_add(self.name.wire_len())
+        self.head_len().saturating_add(self.name.wire_len())
     }
 
     fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
-        w.put(&SetxattrIn {
+        let head = SetxattrIn {
             size: self.size,
             flags: self.flags,
-        })?;
+            setxattr_flags: self.also.map_or(0, SetxattrFlags::bits),
+            padding: 0,
+        };
+        let (head, _) = head
+            .as_bytes()
+            .split_at_checked(self.head_len())
+            .ok_or(Overflow)?;
+        w.bytes(head)?;
         w.name(self.name)
     }
 
@@ -168,7 +189,6 @@ impl Operation for Removexattr<'_> {
 mod tests {
     extern crate std;
     use super::*;
-    use zerocopy::IntoBytes;
 
     #[test]
     fn a_list_is_of_names() {
@@ -201,9 +221,17 @@ mod tests {
             name: Name::new(b"user.a").unwrap(),
             size: 65536,
             flags: 2,
+            also: None,
         };
         let mut body = std::vec![0; op.body_len()];
         op.fill(&mut Writer::new(&mut body)).unwrap();
         assert_eq!(body, b"\0\0\x01\0\x02\0\0\0user.a\0");
+        let op = Setxattr {
+            also: Some(SetxattrFlags::ACL_KILL_SGID),
+            ..op
+        };
+        let mut body = std::vec![0; op.body_len()];
+        op.fill(&mut Writer::new(&mut body)).unwrap();
+        assert_eq!(body, b"\0\0\x01\0\x02\0\0\0\x01\0\0\0\0\0\0\0user.a\0");
     }
 }

@@ -80,25 +80,15 @@ macro_rules! header_field {
     };
 }
 
-/// The header's size of a structure is that of the structure, unless another one is given.
-macro_rules! header_size {
-    ($theirs:ident) => {
-        size_of::<uapi::$theirs>()
-    };
-    ($theirs:ident, $size:expr) => {
-        $size
-    };
-}
-
 macro_rules! layouts {
-    ($($ours:ident = $theirs:ident $(first $size:expr =>)? {
+    ($($ours:ident = $theirs:ident {
         $($field:ident $(= $other:ident)?),* $(,)?
     })*) => {
         vec![$(Layout {
             ours: stringify!($ours),
             theirs: stringify!($theirs),
             size: size_of::<$ours>(),
-            header_size: header_size!($theirs $(, $size as usize)?),
+            header_size: size_of::<uapi::$theirs>(),
             fields: vec![$((
                 stringify!($field),
                 (offset_of!($ours, $field), field_size(|s: &$ours| &s.$field)),
@@ -183,7 +173,7 @@ fn layouts() -> Vec<Layout> {
         GetxattrIn = fuse_getxattr_in { size, padding }
         GetxattrOut = fuse_getxattr_out { size, padding }
         SyncfsIn = fuse_syncfs_in { padding }
-        SetxattrIn = fuse_setxattr_in first uapi::FUSE_COMPAT_SETXATTR_IN_SIZE => { size, flags }
+        SetxattrIn = fuse_setxattr_in { size, flags, setxattr_flags, padding }
     }
 }
 
@@ -332,6 +322,7 @@ fn flags_are_those_of_the_header() {
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
         ("IoctlFlags", "FUSE_IOCTL_", 0..numbers.len()),
         ("PollFlags", "FUSE_POLL_", 0..numbers.len()),
+        ("SetxattrFlags", "FUSE_SETXATTR_", 0..numbers.len()),
         ("ReadFlags", "FUSE_READ_", 0..numbers.len()),
         ("LockFlags", "FUSE_LK_", 0..numbers.len()),
         ("ReleaseFlags", "FUSE_RELEASE_", 0..numbers.len()),
@@ -377,6 +368,10 @@ fn versions_and_numbers_are_those_of_the_header() {
     assert_eq!(
         COMPAT_22_INIT_OUT,
         uapi::FUSE_COMPAT_22_INIT_OUT_SIZE as usize
+    );
+    assert_eq!(
+        COMPAT_SETXATTR_IN,
+        uapi::FUSE_COMPAT_SETXATTR_IN_SIZE as usize
     );
     assert_eq!(IN_HEADER, size_of::<uapi::fuse_in_header>());
     assert_eq!(OUT_HEADER, size_of::<uapi::fuse_out_header>());

@@ -36,6 +36,7 @@ pub(crate) mod lock;
 pub(crate) mod node;
 pub(crate) mod notify;
 pub(crate) mod opened;
+pub(crate) mod overdue;
 pub(crate) mod payload;
 pub(crate) mod post;
 pub(crate) mod queue;

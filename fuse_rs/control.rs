@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an administrator sees and sets: the control file system, and limits for servers.
+//! What an administrator sees and sets: the control file system, and limits for servers in
+//! /proc/sys and in the module's parameters.
 //!
 //! `mount -t fusectl` shows a directory per connection, named by the device number of its mount.
 //! Its files are described in the kernel's Documentation/filesystems/fuse/fuse.rst.
@@ -11,6 +12,9 @@ use crate::prelude::*;
 use kernel::new_mutex;
 use kernel::sync::Mutex;
 use kernel_glue::sys;
+use kernel_glue::sysctl::Number;
+use kernel_glue::sysctl::Numbers;
+use kernel_glue::sysctl::Sysctl;
 use kernel_glue::vfs::caller;
 use kernel_glue::vfs::caller::Gid;
 use kernel_glue::vfs::caller::Uid;
@@ -50,6 +54,29 @@ impl UserLimits {
     }
 }
 
+const fn setting(name: &'static CStr, first: u32, min: u32) -> Number {
+    Number {
+        name,
+        first,
+        min,
+        max: u16::MAX as u32,
+    }
+}
+
+const SETTINGS_LEN: usize = 3;
+
+static SETTINGS: [Number; SETTINGS_LEN] = [
+    setting(c"max_pages_limit", 256, 1),
+    setting(c"default_request_timeout", 0, 0),
+    setting(c"max_request_timeout", 0, 0),
+];
+
+/// The values of `SETTINGS`.
+pub(crate) type Settings = Numbers<SETTINGS_LEN>;
+
+/// Lets the settings be set.
+pub(crate) type SettingsFiles = Sysctl<SETTINGS_LEN>;
+
 /// A connection that can be seen.
 struct Entry {
     number: u32,
@@ -67,6 +94,7 @@ pub(crate) struct Control {
     entries: Mutex<KVec<Entry>>,
     next_id: Atomic<u64>,
     limits: UserLimits,
+    numbers: Arc<Settings>,
 }
 
 /// Keeps a connection visible.
@@ -89,12 +117,14 @@ impl Drop for Listing {
 impl Control {
     /// Nothing to see yet.
     pub(crate) fn new(limits: UserLimits) -> Result<Arc<Self>> {
+        let numbers = Settings::new(&SETTINGS)?;
         Arc::pin_init(
             pin_init!(Self {
                 entries <- new_mutex!(KVec::new(), "fuse_rs::Control::entries"),
                 // Zero is the root.
                 next_id: Atomic::new(1),
                 limits,
+                numbers,
             }),
             GFP_KERNEL,
         )
@@ -103,6 +133,26 @@ impl Control {
     /// What servers without privileges may ask for.
     pub(crate) fn limits(&self) -> UserLimits {
         self.limits
+    }
+
+    /// What an administrator sets in /proc/sys.
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.numbers
+    }
+
+    /// Most pages per request, for any server.
+    pub(crate) fn max_pages_limit(&self) -> u16 {
+        u16::try_from(self.numbers.get(0)).unwrap_or(u16::MAX)
+    }
+
+    /// Seconds for a request of servers that do not say; zero for no limit.
+    pub(crate) fn default_request_timeout(&self) -> u32 {
+        self.numbers.get(1)
+    }
+
+    /// Most seconds for a request, for any server; zero for no limit.
+    pub(crate) fn max_request_timeout(&self) -> u32 {
+        self.numbers.get(2)
     }
 
     /// Shows `connection` as `number` as long as the returned value lives.

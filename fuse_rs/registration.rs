@@ -3,6 +3,7 @@
 //! What the module registers with the kernel.
 
 use crate::control::Control;
+use crate::control::SettingsFiles;
 use crate::control::UserLimits;
 use crate::filesystem::Fuse;
 use crate::filesystem::INODES;
@@ -25,6 +26,7 @@ struct Names {
     fuse: &'static CStr,
     fuseblk: &'static CStr,
     fusectl: &'static CStr,
+    settings: &'static CStr,
     device: &'static CStr,
     minor: Option<u8>,
 }
@@ -34,6 +36,7 @@ const REAL: Names = Names {
     fuse: c"fuse",
     fuseblk: c"fuseblk",
     fusectl: c"fusectl",
+    settings: c"fs/fuse",
     device: c"fuse",
     minor: Some(chardev::MINOR),
 };
@@ -43,6 +46,7 @@ const OWN: Names = Names {
     fuse: c"fuse_rs",
     fuseblk: c"fuseblk_rs",
     fusectl: c"fusectl_rs",
+    settings: c"fs/fuse_rs",
     device: c"fuse_rs",
     minor: None,
 };
@@ -50,6 +54,7 @@ const OWN: Names = Names {
 /// Everything that is registered. Dropped in this order: first what lets new users in.
 pub(crate) struct Registrations {
     _device: Pin<KBox<Registration<ServerFile>>>,
+    _settings: SettingsFiles,
     _sysfs: MountPoint,
     _fusectl: Registered<Control>,
     _fuseblk: Registered<Control>,
@@ -109,9 +114,11 @@ impl Registrations {
         steps.next()?;
         let fuseblk = FUSEBLK.register(names.fuseblk, module, control.clone())?;
         steps.next()?;
-        let fusectl = FUSECTL.register(names.fusectl, module, control)?;
+        let fusectl = FUSECTL.register(names.fusectl, module, control.clone())?;
         steps.next()?;
         let sysfs = MountPoint::new(names.fuse, c"connections")?;
+        steps.next()?;
+        let settings = SettingsFiles::register(names.settings, control.settings().clone())?;
         steps.next()?;
         let device = KBox::pin_init(
             Registration::register(names.device, names.minor),
@@ -125,6 +132,7 @@ impl Registrations {
         );
         Ok(Self {
             _device: device,
+            _settings: settings,
             _sysfs: sysfs,
             _fusectl: fusectl,
             _fuseblk: fuseblk,

@@ -30,6 +30,11 @@ impl BackgroundQueue {
         self.limit.set_congestion_threshold(congested);
     }
 
+    /// The request that has waited longest.
+    pub(super) fn first(&self) -> Option<&Request> {
+        self.waiting.front()
+    }
+
     /// Takes a request that waits, whether there is a place for it or not.
     pub(super) fn pop(&mut self) -> Option<Arc<Request>> {
         self.waiting.pop_front()

@@ -68,6 +68,11 @@ impl InputQueue {
         self.pending.pop_front()
     }
 
+    /// The request that was queued first.
+    pub(super) fn first_pending(&self) -> Option<&Request> {
+        self.pending.front()
+    }
+
     /// Takes what comes next, and up to `max_forgets` forgets at a time.
     pub(crate) fn next(&mut self, max_forgets: usize) -> Option<Deliverable> {
         if let Some(request) = self.interrupts.pop_front() {
@@ -137,6 +142,11 @@ impl InFlight {
     pub(crate) fn remove(&mut self, request: &Request) -> bool {
         self.bucket(request.unique)
             .is_some_and(|bucket| bucket.remove(request).is_some())
+    }
+
+    /// Of each part of the table the request that came there first.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = &Request> {
+        self.buckets.iter().filter_map(Queue::front)
     }
 
     pub(super) fn take_of_device(&mut self, device: u64) -> Option<Arc<Request>> {

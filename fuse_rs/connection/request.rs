@@ -27,6 +27,7 @@ use kernel_glue::list::Link;
 use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::sync::wait::WaitQueue;
+use kernel_glue::sys::monotonic_nanos;
 
 /// Bytes of header and body of most requests.
 const SHORT: usize = 128;
@@ -188,6 +189,8 @@ pub(crate) struct Request {
     pub(crate) opcode: Opcode,
     /// What a reply may look like.
     pub(crate) shape: ReplyShape,
+    /// When it was made, see [`monotonic_nanos`].
+    pub(super) made: u64,
     message: Message,
     /// Bytes of data that follow.
     data_len: usize,
@@ -293,6 +296,7 @@ impl Request {
             unique,
             opcode,
             shape,
+            made: monotonic_nanos(),
             message: if len <= SHORT {
                 Message::Short([0; SHORT], len)
             } else {

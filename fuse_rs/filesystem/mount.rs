@@ -12,6 +12,7 @@ use super::poll::Polled;
 use super::Fuse;
 use super::Inode;
 use crate::connection::init::Agreement;
+use crate::connection::overdue::Watch;
 use crate::connection::Connection;
 use crate::connection::End;
 use crate::control::Control;
@@ -23,6 +24,7 @@ use fuse_pure::logic::negotiate::Offer;
 use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
 use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::sync::periodic::Periodic;
 use kernel_glue::vfs::caller;
 use kernel_glue::vfs::context::MountLog;
 use kernel_glue::vfs::context::MountOperations;
@@ -35,8 +37,6 @@ use kernel_glue::vfs::super_block::SuperSettings;
 
 /// Number of the file system for statfs(2).
 pub(crate) const MAGIC: u64 = 0x6573_5546;
-/// Most pages per request for a server (`fs.fuse.max_pages_limit`'s default).
-const MAX_PAGES_LIMIT: u16 = 256;
 
 /// Data of a super block.
 pub(crate) struct Mount {
@@ -50,6 +50,8 @@ pub(crate) struct Mount {
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
     listing: SetOnce<Listing>,
+    /// Looks after requests that are not answered.
+    watch: SetOnce<Pin<KBox<Periodic<Watch>>>>,
 }
 
 impl Mount {
@@ -84,6 +86,15 @@ impl Agreement for Apply {
         sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
         sb.set_large_read_bytes(terms.max_read as usize);
         sb.set_time_granularity(terms.time_gran);
+        if let Some(seconds) = terms.request_timeout {
+            let mount = sb.data();
+            match Watch::start(&mount.connection, seconds) {
+                Ok(watch) => {
+                    mount.watch.populate(watch);
+                }
+                Err(_) => warn_ratelimited!("out of memory: requests have no timeout\n"),
+            }
+        }
     }
 }
 
@@ -135,6 +146,7 @@ impl MountOperations for Fuse {
             unkept: Unkept::none(),
             polled: Polled::new()?,
             listing: SetOnce::new(),
+            watch: SetOnce::new(),
         };
         Ok(KBox::new(mount, GFP_KERNEL)?)
     }
@@ -177,11 +189,13 @@ impl MountOperations for Fuse {
         let limits = config.control.limits();
         let offer = Offer {
             max_readahead: u32::try_from(super_block.readahead_bytes()).unwrap_or(u32::MAX),
-            max_pages_limit: MAX_PAGES_LIMIT,
+            max_pages_limit: config.control.max_pages_limit(),
             max_user_background: limits.max_background,
             max_user_congestion: limits.congestion_threshold,
             privileged: caller::may_administer(),
             max_read: mount.options.max_read,
+            default_timeout: config.control.default_request_timeout(),
+            max_timeout: config.control.max_request_timeout(),
             page_size: PAGE_SIZE as u32,
         };
         mount

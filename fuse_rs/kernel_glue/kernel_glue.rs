@@ -18,6 +18,7 @@ pub mod mm;
 pub mod pipe;
 pub mod sync;
 pub mod sys;
+pub mod sysctl;
 pub mod uio;
 pub mod vfs;
 

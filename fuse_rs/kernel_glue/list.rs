@@ -184,6 +184,12 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         }
     }
 
+    /// The first object.
+    pub fn front(&self) -> Option<&T> {
+        // SAFETY: Objects in the queue are kept alive by it, so as long as it is borrowed.
+        self.head.map(|head| unsafe { &*head.as_ptr() })
+    }
+
     /// Takes the first object.
     pub fn pop_front(&mut self) -> Option<Arc<T>> {
         let head = self.head?;

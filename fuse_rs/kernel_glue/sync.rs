@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting.
+//! Waiting, and what is done from time to time.
 
+pub mod periodic;
 pub mod wait;

@@ -419,6 +419,16 @@ void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset,
 	memcpy_from_page(to, page, offset, len);
 }
 
+void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run)
+{
+	INIT_DELAYED_WORK(work, run);
+}
+
+void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds)
+{
+	schedule_delayed_work(work, secs_to_jiffies(seconds));
+}
+
 void fuse_rs_helper_pagefault_disable(void)
 {
 	pagefault_disable();

@@ -20,6 +20,7 @@
 #include <linux/posix_acl.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
+#include <linux/workqueue.h>
 
 enum fuse_rs_const : u64 {
 	FUSE_RS_SB_POSIXACL	= SB_POSIXACL,
@@ -181,6 +182,10 @@ size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 
 bool fuse_rs_helper_user_backed(const struct iov_iter *iter);
 void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len);
+
+/* time */
+void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run);
+void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds);
 
 /* faults */
 void fuse_rs_helper_pagefault_disable(void);

@@ -235,7 +235,7 @@ impl SharedPage<'_> {
 /// A run of bytes in pages that nobody else sees.
 #[derive(Default)]
 pub struct PageData {
-    folios: KVec<OwnedFolio>,
+    folios: KVVec<OwnedFolio>,
     len: usize,
 }
 
@@ -262,7 +262,7 @@ impl PageData {
         max_order: impl Fn(usize) -> u32,
     ) -> Result<Self> {
         let len = len.min(source.len());
-        let mut folios = KVec::new();
+        let mut folios = KVVec::new();
         let mut copied = 0usize;
         while copied < len {
             let left = len - copied;
@@ -297,7 +297,7 @@ impl PageData {
     ///
     /// `ENOMEM`.
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
-        let mut folios = KVec::with_capacity(bytes.len().div_ceil(PAGE_SIZE), GFP_KERNEL)?;
+        let mut folios = KVVec::with_capacity(bytes.len().div_ceil(PAGE_SIZE), GFP_KERNEL)?;
         for chunk in bytes.chunks(PAGE_SIZE) {
             let mut page = OwnedFolio::new()?;
             page.append(chunk);
@@ -336,7 +336,7 @@ impl PageData {
     }
 
     /// Takes the data apart.
-    pub(crate) fn into_folios(self) -> KVec<OwnedFolio> {
+    pub(crate) fn into_folios(self) -> KVVec<OwnedFolio> {
         self.folios
     }
 }

@@ -41,7 +41,7 @@ enum Hold {
 /// The pages are valid as long as the value exists, pinned by it if `hold` says so. All of them
 /// lie in the runs, one after the other.
 pub struct UserPages {
-    pages: KVec<*mut bindings::page>,
+    pages: KVVec<*mut bindings::page>,
     runs: KVec<Run>,
     len: usize,
     hold: Hold,
@@ -107,7 +107,7 @@ impl UserPages {
         let room = unsafe { bindings::iov_iter_npages(iter, max_pages) } as usize;
         // INVARIANT: There are no pages.
         let mut this = Self {
-            pages: KVec::with_capacity(room, GFP_KERNEL)?,
+            pages: KVVec::with_capacity(room, GFP_KERNEL)?,
             runs: KVec::new(),
             len: 0,
             hold,

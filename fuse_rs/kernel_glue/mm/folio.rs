@@ -154,7 +154,7 @@ impl Drop for LockedFolio {
 ///
 /// `filled` is set only when all bytes of all folios have been written.
 pub struct FolioRun {
-    folios: KVec<LockedFolio>,
+    folios: KVVec<LockedFolio>,
     start: u64,
     len: usize,
     filled: bool,
@@ -164,7 +164,7 @@ impl FolioRun {
     /// An empty run with room for `capacity` folios.
     pub fn with_capacity(capacity: usize) -> Result<Self> {
         Ok(Self {
-            folios: KVec::with_capacity(capacity, GFP_KERNEL | __GFP_NOWARN)?,
+            folios: KVVec::with_capacity(capacity, GFP_KERNEL | __GFP_NOWARN)?,
             start: 0,
             len: 0,
             filled: false,

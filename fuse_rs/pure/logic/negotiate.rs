@@ -84,7 +84,7 @@ features! {
     HAS_RESEND: Not("the notification RESEND is not implemented yet");
     ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
     OVER_IO_URING: Not("the io_uring transport is not implemented yet");
-    REQUEST_TIMEOUT: Not("request timeouts are not implemented yet");
+    REQUEST_TIMEOUT: Offered;
 }
 
 /// The flags that are offered.
@@ -115,6 +115,10 @@ pub struct Offer {
     pub privileged: bool,
     /// `max_read` mount option in bytes.
     pub max_read: u32,
+    /// Seconds for a request if the server does not say; zero for no limit.
+    pub default_timeout: u32,
+    /// Most seconds for a request; zero for no limit.
+    pub max_timeout: u32,
     /// Size of a page in bytes.
     pub page_size: u32,
 }
@@ -129,6 +133,8 @@ pub const DEFAULT_CONGESTION_THRESHOLD: u16 = 9;
 const BACKGROUND_MINOR: u32 = 13;
 /// From this minor version on servers say whether they keep locks of flock(2).
 const FLOCK_MINOR: u32 = 17;
+/// Fewest seconds until a request is overdue.
+pub const MIN_REQUEST_TIMEOUT: u32 = 15;
 /// Smallest `max_write`, and the largest write without BIG_WRITES.
 pub const MIN_MAX_WRITE: u32 = 4096;
 
@@ -153,6 +159,8 @@ pub struct Negotiated {
     pub congestion_threshold: u16,
     /// Granularity of times in nanoseconds, 1 to 1 000 000 000.
     pub time_gran: u32,
+    /// Seconds until a request that is not answered ends the connection.
+    pub request_timeout: Option<u32>,
 }
 
 /// Why a server's INIT reply ends the connection.
@@ -252,7 +260,27 @@ impl Offer {
                 gran @ 1..=1_000_000_000 => gran,
                 _ => 1,
             },
+            request_timeout: self.timeout(if features.contains(InitFlags::REQUEST_TIMEOUT) {
+                out.request_timeout.into()
+            } else {
+                0
+            }),
         }
+    }
+
+    /// How many seconds a request may take if the server says `asked`, where zero is no limit.
+    fn timeout(&self, asked: u32) -> Option<u32> {
+        let asked = if asked == 0 {
+            self.default_timeout
+        } else {
+            asked
+        };
+        match (asked, self.max_timeout) {
+            (0, 0) => None,
+            (0, limit) | (limit, 0) => Some(limit),
+            (asked, max) => Some(asked.min(max)),
+        }
+        .map(|seconds| seconds.max(MIN_REQUEST_TIMEOUT))
     }
 
     fn bounded(&self, asked: u16, default: u16, user_limit: u16) -> u16 {
@@ -278,6 +306,8 @@ mod tests {
             max_user_congestion: 75,
             privileged: false,
             max_read: u32::MAX,
+            default_timeout: 0,
+            max_timeout: 0,
             page_size: 4096,
         }
     }
@@ -356,6 +386,56 @@ mod tests {
         assert_eq!(kept(16, InitFlags::empty()), InitFlags::empty());
         assert_eq!(kept(17, InitFlags::POSIX_LOCKS), InitFlags::POSIX_LOCKS);
         assert_eq!(kept(17, InitFlags::FLOCK_LOCKS), InitFlags::FLOCK_LOCKS);
+    }
+
+    #[test]
+    fn the_lowest_timeout_counts() {
+        let timeout = |asked, default_timeout, max_timeout| {
+            let offer = Offer {
+                default_timeout,
+                max_timeout,
+                ..offer()
+            };
+            let mut out = out();
+            out.flags |= InitFlags::INIT_EXT.low();
+            out.flags2 = InitFlags::REQUEST_TIMEOUT.high();
+            out.request_timeout = asked;
+            offer.accept(out.as_bytes()).unwrap().request_timeout
+        };
+        assert_eq!(timeout(0, 0, 0), None);
+        assert_eq!(timeout(100, 0, 0), Some(100));
+        assert_eq!(timeout(100, 200, 0), Some(100));
+        assert_eq!(timeout(0, 200, 0), Some(200));
+        assert_eq!(timeout(0, 200, 50), Some(50));
+        assert_eq!(timeout(100, 0, 50), Some(50));
+        assert_eq!(timeout(0, 0, 50), Some(50));
+        assert_eq!(timeout(1, 0, 0), Some(MIN_REQUEST_TIMEOUT));
+        // Without the flag the field is not there.
+        let mut out = out();
+        out.request_timeout = 100;
+        assert_eq!(
+            offer().accept(out.as_bytes()).unwrap().request_timeout,
+            None
+        );
+    }
+
+    #[test]
+    fn requests_are_as_large_as_the_administrator_allows() {
+        let mut out = out();
+        out.max_pages = u16::MAX;
+        out.max_write = u32::MAX;
+        let terms = |max_pages_limit| {
+            Offer {
+                max_pages_limit,
+                ..offer()
+            }
+            .accept(out.as_bytes())
+            .unwrap()
+        };
+        assert_eq!(terms(256).max_write, 1 << 20);
+        assert_eq!(terms(1024).max_write, 4 << 20);
+        assert_eq!(terms(u16::MAX).max_read, 65535 * 4096);
+        assert_eq!(terms(1).max_write, 4096);
     }
 
     #[test]

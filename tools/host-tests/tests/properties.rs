@@ -33,14 +33,17 @@ fn offer() -> impl Strategy<Value = Offer> {
         any::<u16>(),
         any::<bool>(),
         any::<u32>(),
+        any::<(u32, u32)>(),
     )
-        .prop_map(|(readahead, pages, bg, congestion, privileged, max_read)| Offer {
+        .prop_map(|(readahead, pages, bg, congestion, privileged, max_read, timeouts)| Offer {
             max_readahead: readahead,
             max_pages_limit: pages,
             max_user_background: bg,
             max_user_congestion: congestion,
             privileged,
             max_read,
+            default_timeout: timeouts.0,
+            max_timeout: timeouts.1,
             page_size: 4096,
         })
 }

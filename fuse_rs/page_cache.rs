@@ -5,6 +5,7 @@
 mod direct;
 mod over;
 pub(crate) mod read;
+pub(crate) mod retrieve;
 pub(crate) mod stale;
 mod transfer;
 pub(crate) mod write;

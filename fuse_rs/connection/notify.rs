@@ -42,8 +42,12 @@ impl Connection {
     /// # Errors
     ///
     /// `ENOENT` when nobody is there any more; those of [`Audience::notify`].
-    pub(crate) fn tell(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result {
+    pub(crate) fn tell(self: &Arc<Self>, notice: Notice<'_>, data: Option<&PageData>) -> Result {
         let _work = self.work();
+        if let Notice::Resend = notice {
+            self.resend();
+            return Ok(());
+        }
         let listener = self.listener.lock().clone().ok_or(ENOENT)?;
         listener.0.notify(notice, data)
     }

@@ -12,6 +12,7 @@ use super::request::ReplyBuffer;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
+use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::Operation;
 
 /// Whether somebody waits for the end of a request.
@@ -88,6 +89,33 @@ impl Connection {
         post: Post,
     ) -> Result {
         self.post_with(op, envelope, post, None)
+    }
+
+    /// Sends the server something that it does not answer, under an id of its own choice.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn tell_server<O: Operation>(
+        self: &Arc<Self>,
+        op: &O,
+        envelope: Envelope<'_>,
+        unique: Unique,
+        data: Payload,
+    ) -> Result {
+        let parts = Parts {
+            unique,
+            opcode: O::OPCODE,
+            shape: op.shape(),
+            data: Some(data),
+            buffer: ReplyBuffer::for_shape(op.shape())?,
+            completion: Some(KBox::new(Ignore, GFP_KERNEL)?),
+            give_back: GiveBack::default(),
+            kept: envelope.keep(self),
+        };
+        let request = self.new_request(op, envelope, parts, None)?;
+        self.submit(&request);
+        Ok(())
     }
 
     /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the

@@ -76,7 +76,7 @@ impl InputQueue {
     /// Takes what comes next, and up to `max_forgets` forgets at a time.
     pub(crate) fn next(&mut self, max_forgets: usize) -> Option<Deliverable> {
         if let Some(request) = self.interrupts.pop_front() {
-            return Some(Deliverable::Interrupt(request.unique));
+            return Some(Deliverable::Interrupt(request.id_there()));
         }
         match self
             .turn
@@ -158,6 +158,16 @@ impl InFlight {
         None
     }
 
+    /// Takes the latest of the requests before `limit`.
+    fn take_latest(&mut self, limit: Unique) -> Option<Arc<Request>> {
+        let latest = self
+            .buckets
+            .iter()
+            .filter_map(|bucket| bucket.rfind(|request| request.unique < limit))
+            .max_by_key(|request| request.unique)?;
+        self.bucket(latest.unique)?.remove(&latest)
+    }
+
     pub(super) fn take_any(&mut self) -> Option<Arc<Request>> {
         self.buckets.iter_mut().find_map(Queue::pop_front)
     }
@@ -212,6 +222,36 @@ impl Connection {
             return Err(EBUSY);
         }
         Ok(())
+    }
+
+    /// Puts the requests that the server has on their way again, before those it has not had yet.
+    pub(super) fn resend(self: &Arc<Self>) {
+        // Requests made from now on need not be sent again, even if they are with the server soon.
+        let limit = self.unique();
+        let mut latest_first = Queue::<Request, 0>::new();
+        loop {
+            let latest = self.in_flight.lock().take_latest(limit);
+            let Some(request) = latest else {
+                break;
+            };
+            // Just taken out of its queue, so it is in none.
+            let _ = latest_first.push_back(request);
+        }
+        while let Some(request) = latest_first.pop_front() {
+            if !request.set_unsent() {
+                continue;
+            }
+            self.drop_interrupt(&request);
+            let queued = {
+                let mut queue = self.queue.lock();
+                queue.end.is_none() && queue.pending.push_front(request.clone()).is_ok()
+            };
+            if queued {
+                self.wake_reader();
+            } else {
+                self.finish(&request, Err(ECONNABORTED));
+            }
+        }
     }
 
     /// Takes a request back that the server has not read yet.

@@ -97,6 +97,14 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// Of a request that is not answered.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            buffer: ReplyBuffer::Bytes(KVVec::new()),
+            len: 0,
+        }
+    }
+
     /// The body, unless it went to where it belongs.
     pub(crate) fn body(&self) -> &[u8] {
         let bytes: &[u8] = match &self.buffer {
@@ -194,6 +202,8 @@ pub(crate) struct Request {
     message: Message,
     /// Bytes of data that follow.
     data_len: usize,
+    /// It was with the server once, and is sent again.
+    resent: Atomic<bool>,
     /// It holds a place among the background requests.
     place: Atomic<bool>,
     #[pin]
@@ -303,6 +313,7 @@ impl Request {
                 Message::Long(long)
             },
             data_len,
+            resent: Atomic::new(false),
             place: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::Request::state"),
             wait <- new_wait_queue!("fuse_rs::Request::wait"),
@@ -349,6 +360,36 @@ impl Request {
                 state.stage = other;
                 None
             }
+        }
+    }
+
+    /// The request is to be sent again; false if it is not with the server.
+    pub(super) fn set_unsent(&self) -> bool {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Finished) {
+            Stage::Sent(buffer) => {
+                state.stage = Stage::Queued(buffer);
+                self.resent.store(true, Relaxed);
+                true
+            }
+            other => {
+                state.stage = other;
+                false
+            }
+        }
+    }
+
+    /// Whether the server has had the request before.
+    pub(crate) fn is_resent(&self) -> bool {
+        self.resent.load(Relaxed)
+    }
+
+    /// The id by which the server knows the request.
+    pub(crate) fn id_there(&self) -> Unique {
+        if self.is_resent() {
+            self.unique.resent()
+        } else {
+            self.unique
         }
     }
 

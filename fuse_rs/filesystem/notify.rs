@@ -75,6 +75,20 @@ impl Audience for Ears {
                 page_cache::write::store(&inode, offset, data.ok_or(EINVAL)?);
                 Ok(())
             }
+            Notice::Retrieve {
+                unique,
+                node,
+                offset,
+                len,
+            } => {
+                let inode = self.inode(node)?;
+                if !inode.is_regular() {
+                    return Err(EINVAL);
+                }
+                page_cache::retrieve::retrieve(&inode, unique, offset, len)
+            }
+            // The connection's own.
+            Notice::Resend => Ok(()),
         }
     }
 }

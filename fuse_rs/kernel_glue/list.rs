@@ -166,6 +166,31 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         Ok(())
     }
 
+    /// As [`Queue::push_back`], before all others.
+    pub fn push_front(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
+        if item
+            .link()
+            .owner
+            .cmpxchg(NOWHERE, self.id, Acquire)
+            .is_err()
+        {
+            return Err(item);
+        }
+        // INVARIANT: From here on the queue owns the reference.
+        // SAFETY: The address of an object is not null.
+        let node = unsafe { NonNull::new_unchecked(Arc::into_raw(item).cast_mut()) };
+        // SAFETY: As in `push_back`.
+        unsafe {
+            let link = node.as_ref().link();
+            *link.prev.get() = None;
+            *link.next.get() = self.head;
+        }
+        self.set_prev(self.head, Some(node));
+        self.head = Some(node);
+        self.len = self.len.wrapping_add(1);
+        Ok(())
+    }
+
     /// Makes `to` the successor of `of`, or the head.
     fn set_next(&mut self, of: Option<NonNull<T>>, to: Option<NonNull<T>>) {
         match of {
@@ -219,6 +244,22 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         link.owner.store(NOWHERE, Release);
         // SAFETY: The queue owned the reference that this pointer came from, and gives it up here.
         Some(unsafe { Arc::from_raw(node.as_ptr()) })
+    }
+
+    /// The last object that satisfies `test`.
+    pub fn rfind(&self, mut test: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
+        let mut cursor = self.tail;
+        while let Some(node) = cursor {
+            // SAFETY: Objects in the queue are kept alive by it.
+            let item = unsafe { node.as_ref() };
+            if test(item) {
+                // SAFETY: As in `find`.
+                return Some(unsafe { ArcBorrow::from_raw(node.as_ptr()) }.into());
+            }
+            // SAFETY: The link belongs to this queue, which we have shared access to.
+            cursor = unsafe { *item.link().prev.get() };
+        }
+        None
     }
 
     /// The first object that satisfies `test`.

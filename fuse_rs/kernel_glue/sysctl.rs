@@ -69,7 +69,7 @@ impl<const N: usize> Sysctl<N> {
             if let (Some(spec), Some(value)) = (specs.get(i), numbers.values.get(i)) {
                 entry.procname = spec.name.as_char_ptr();
                 entry.data = value.as_ptr().cast();
-                entry.maxlen = core::mem::size_of::<u32>() as _;
+                entry.maxlen = core::mem::size_of::<u32>() as i32;
                 entry.mode = 0o644;
                 entry.proc_handler = Some(bindings::proc_douintvec_minmax);
                 entry.extra1 = (&raw const spec.min).cast_mut().cast();

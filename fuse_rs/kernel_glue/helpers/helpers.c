@@ -215,6 +215,11 @@ void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const ch
 	memcpy_to_folio(folio, offset, from, len);
 }
 
+void fuse_rs_helper_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len)
+{
+	memcpy_from_folio(to, folio, offset, len);
+}
+
 struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac)
 {
 	return __readahead_folio(rac);

@@ -164,6 +164,7 @@ size_t fuse_rs_helper_copy_folio_from_iter(struct folio *folio, size_t offset, s
 void fuse_rs_helper_folio_zero_segment(struct folio *folio, size_t start, size_t end);
 void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,
 				    size_t len);
+void fuse_rs_helper_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len);
 struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac);
 struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
 					       bool create);

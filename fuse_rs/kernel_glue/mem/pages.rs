@@ -309,6 +309,28 @@ impl PageData {
         })
     }
 
+    /// Appends `len` bytes by `copy`, which is told how many it has copied before, where to, and how
+    /// many to copy there.
+    pub(crate) fn append_with(
+        &mut self,
+        len: usize,
+        mut copy: impl FnMut(usize, *mut u8, usize),
+    ) -> Result {
+        let mut done = 0usize;
+        while done < len {
+            let added = match self.folios.last_mut() {
+                Some(last) => last.append_with(len - done, |to, len| copy(done, to, len)),
+                None => 0,
+            };
+            if added == 0 {
+                self.folios.push(OwnedFolio::new()?, GFP_KERNEL)?;
+            }
+            done += added;
+            self.len += added;
+        }
+        Ok(())
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.len

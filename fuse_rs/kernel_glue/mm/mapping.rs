@@ -16,6 +16,40 @@ use kernel::prelude::*;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
+/// Appends up to `left` bytes of a folio to `data`, from the position `at` of the file on, which lies
+/// in it; whether they are valid.
+///
+/// # Safety
+///
+/// There is a reference to `folio`, which is one of a page cache.
+unsafe fn copy_from_folio(
+    data: &mut PageData,
+    folio: *mut bindings::folio,
+    at: u64,
+    left: usize,
+) -> Result<bool> {
+    // SAFETY: By the safety requirements.
+    let (size, start, valid) = unsafe {
+        (
+            bindings::fuse_rs_helper_folio_size(folio),
+            bindings::fuse_rs_helper_folio_pos(folio) as u64,
+            bindings::fuse_rs_helper_folio_uptodate(folio),
+        )
+    };
+    let within = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+    let len = size.saturating_sub(within).min(left);
+    if !valid || len == 0 {
+        return Ok(false);
+    }
+    data.append_with(len, |done, to, len| {
+        // SAFETY: By the safety requirements; the bytes lie in the folio. Others may change them.
+        unsafe {
+            bindings::fuse_rs_helper_memcpy_from_folio(to.cast(), folio, within + done, len);
+        }
+    })?;
+    Ok(true)
+}
+
 impl<T: FileSystem> NewInode<T> {
     /// Lets the page cache of the file have folios of more than a page, up to `bytes`. The file
     /// system then fills any that it is given in one go.
@@ -85,6 +119,39 @@ impl<T: FileSystem> Inode<T> {
             at = at.saturating_add(part as u64);
             left -= part;
         }
+    }
+
+    /// Copies what is cached from `position` on without a gap: up to `len` bytes. Does not wait for
+    /// what is being read.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn copy_cached(&self, position: u64, len: usize) -> Result<PageData> {
+        let mut data = PageData::default();
+        while data.len() < len {
+            let at = position.saturating_add(data.len() as u64);
+            // SAFETY: The mapping is valid as long as the inode.
+            let folio = unsafe {
+                bindings::fuse_rs_helper_get_cached_folio(self.mapping(), (at / PAGE) as usize)
+            };
+            let Ok(folio) = kernel::error::from_err_ptr(folio) else {
+                break;
+            };
+            let left = len - data.len();
+            // SAFETY: The reference to the folio was just taken; it is given up below.
+            let copied = unsafe { copy_from_folio(&mut data, folio, at, left) };
+            // SAFETY: As above.
+            unsafe { bindings::fuse_rs_helper_folio_put(folio) };
+            if !copied? {
+                break;
+            }
+        }
+        Ok(data)
     }
 
     /// As [`Inode::cache_written`], copying from `data`.

@@ -35,7 +35,8 @@ pub struct FileHandle(pub u64);
 
 /// Names a request; replies carry it back.
 ///
-/// Ordinary requests have even ids. The INTERRUPT for a request has its id plus one.
+/// Ordinary requests have even ids. The INTERRUPT for a request has its id plus one. The highest bit
+/// marks a request that is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Unique(u64);
 
@@ -43,6 +44,7 @@ impl Unique {
     /// Distance between the ids of two requests.
     pub const STEP: u64 = 2;
     const INTERRUPT: u64 = 1;
+    const RESENT: u64 = 1 << 63;
 
     /// The id of the `n`-th request of a connection, counted from one.
     pub const fn nth(n: u64) -> Self {
@@ -72,6 +74,16 @@ impl Unique {
     /// The request an INTERRUPT is about.
     pub const fn interrupted(self) -> Self {
         Self(self.0 & !Self::INTERRUPT)
+    }
+
+    /// The id under which this request is sent again.
+    pub const fn resent(self) -> Self {
+        Self(self.0 | Self::RESENT)
+    }
+
+    /// The id under which this request was sent first.
+    pub const fn sent_first(self) -> Self {
+        Self(self.0 & !Self::RESENT)
     }
 
     /// Zero in a reply marks a notification.

@@ -193,6 +193,40 @@ pub struct NotifyStoreOut {
     pub padding: u32,
 }
 
+/// The notification RETRIEVE.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyRetrieveOut {
+    /// The id that the NOTIFY_REPLY is to have.
+    pub notify_unique: u64,
+    /// The inode.
+    pub nodeid: u64,
+    /// Where the data is, in bytes.
+    pub offset: u64,
+    /// Most bytes of data.
+    pub size: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Body of NOTIFY_REPLY; data follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyRetrieveIn {
+    /// Zero.
+    pub dummy1: u64,
+    /// Where the data is, in bytes.
+    pub offset: u64,
+    /// Bytes of data.
+    pub size: u32,
+    /// Zero.
+    pub dummy2: u32,
+    /// Zero.
+    pub dummy3: u64,
+    /// Zero.
+    pub dummy4: u64,
+}
+
 /// Body of SYNCFS.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -210,6 +244,8 @@ wire_size!(
     NotifyInvalEntryOut = 16,
     NotifyDeleteOut = 24,
     NotifyStoreOut = 24,
+    NotifyRetrieveOut = 32,
+    NotifyRetrieveIn = 40,
     MknodIn = 16,
     MkdirIn = 8,
     RenameIn = 8,

@@ -81,7 +81,7 @@ features! {
     DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
     PASSTHROUGH: Not("passthrough is not implemented yet");
     NO_EXPORT_SUPPORT: Not("file handles are not implemented yet");
-    HAS_RESEND: Not("the notification RESEND is not implemented yet");
+    HAS_RESEND: Offered;
     ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
     OVER_IO_URING: Not("the io_uring transport is not implemented yet");
     REQUEST_TIMEOUT: Offered;

@@ -4,13 +4,21 @@
 
 use crate::abi::cursor::Malformed;
 use crate::abi::cursor::Name;
+use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Reader;
+use crate::abi::cursor::Writer;
 use crate::abi::ids::NodeId;
+use crate::abi::ids::Opcode;
+use crate::abi::ids::Unique;
 use crate::abi::misc::NotifyDeleteOut;
 use crate::abi::misc::NotifyInvalEntryOut;
 use crate::abi::misc::NotifyInvalInodeOut;
+use crate::abi::misc::NotifyRetrieveIn;
+use crate::abi::misc::NotifyRetrieveOut;
 use crate::abi::misc::NotifyStoreOut;
 use crate::abi::poll::NotifyPollWakeupOut;
+use crate::op::Operation;
+use crate::op::ReplyShape;
 use core::mem::size_of;
 
 /// Bytes of the longest notification without data: a head, a name and a NUL.
@@ -71,6 +79,53 @@ pub enum Notice<'a> {
         /// Bytes of data.
         len: u32,
     },
+    /// Cached data is wanted, in a [`NotifyReply`].
+    Retrieve {
+        /// The id the reply is to have.
+        unique: Unique,
+        /// The inode.
+        node: NodeId,
+        /// Where the data is, in bytes.
+        offset: u64,
+        /// Most bytes of it.
+        len: u32,
+    },
+    /// What was sent and is not answered is to be sent again.
+    Resend,
+}
+
+/// Cached data that the server has asked for; it follows. Not answered.
+#[derive(Clone, Copy, Debug)]
+pub struct NotifyReply {
+    /// Where it is, in bytes.
+    pub offset: u64,
+    /// Bytes of it.
+    pub len: u32,
+}
+
+impl Operation for NotifyReply {
+    const OPCODE: Opcode = Opcode::NotifyReply;
+    type Reply = ();
+
+    fn body_len(&self) -> usize {
+        size_of::<NotifyRetrieveIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.put(&NotifyRetrieveIn {
+            offset: self.offset,
+            size: self.len,
+            ..NotifyRetrieveIn::default()
+        })
+    }
+
+    fn shape(&self) -> ReplyShape {
+        ReplyShape::NoReply
+    }
+
+    fn parse(&self, _: &[u8]) -> Result<(), Malformed> {
+        Ok(())
+    }
 }
 
 /// Why a notification is refused.
@@ -104,7 +159,9 @@ const POLL: i32 = 1;
 const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
 const STORE: i32 = 4;
+const RETRIEVE: i32 = 5;
 const DELETE: i32 = 6;
+const RESEND: i32 = 7;
 
 fn node(id: u64) -> Result<NodeId, Refusal> {
     NodeId::from_server(id).ok_or(Refusal::Malformed)
@@ -175,6 +232,20 @@ impl<'a> Notice<'a> {
                     len: out.size,
                 })
             }
+            RETRIEVE => {
+                let out: NotifyRetrieveOut = reader.take()?;
+                reader.finish()?;
+                if out.offset > i64::MAX as u64 {
+                    return Err(Refusal::Malformed);
+                }
+                Ok(Self::Retrieve {
+                    unique: Unique::from_server(out.notify_unique),
+                    node: node(out.nodeid)?,
+                    offset: out.offset,
+                    len: out.size,
+                })
+            }
+            RESEND => Ok(Self::Resend),
             _ => Err(Refusal::Unknown),
         }
     }
@@ -274,8 +345,31 @@ mod tests {
     }
 
     #[test]
+    fn data_is_retrieved_from_where_files_may_be() {
+        for (offset, good) in [(0, true), (i64::MAX as u64, true), (1 << 63, false)] {
+            let out = NotifyRetrieveOut {
+                notify_unique: 7,
+                nodeid: 2,
+                offset,
+                size: 5,
+                padding: 0,
+            };
+            let notice = Notice::parse(RETRIEVE, 32, out.as_bytes());
+            let expected = Notice::Retrieve {
+                unique: Unique::from_server(7),
+                node: NodeId::from_server(2).unwrap(),
+                offset,
+                len: 5,
+            };
+            assert_eq!(notice.ok(), good.then_some(expected));
+        }
+        assert!(Notice::parse(RETRIEVE, 8, &[0; 8]).is_err());
+        assert_eq!(Notice::parse(RESEND, 0, &[]), Ok(Notice::Resend));
+    }
+
+    #[test]
     fn others_are_unknown() {
-        for code in [0, 5, 7, 100, -1] {
+        for code in [0, 8, 9, 100, -1] {
             assert_eq!(Notice::parse(code, 0, &[]), Err(Refusal::Unknown));
         }
     }

@@ -7,17 +7,21 @@ use super::ServerFile;
 use crate::connection::node::ServerNode;
 use crate::connection::payload::Payload;
 use crate::connection::queue::Deliverable;
+use crate::connection::request::Reply;
 use crate::connection::request::Request;
 use crate::connection::request::Taken;
 use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Overflow;
+use fuse_pure::abi::cursor::Reader;
 use fuse_pure::abi::cursor::Writer;
+use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::abi::open::WriteIn;
 use fuse_pure::op::forget;
+use fuse_pure::op::ReplyShape;
 use kernel_glue::list::Queue;
 use kernel_glue::uio::MessageSink;
 
@@ -87,7 +91,8 @@ impl ServerFile {
     /// Takes a request for this device file; nothing if it is over.
     fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<Taken> {
         let taken = request.set_sent(self.id)?;
-        connection.remember(request).then_some(taken)
+        let remembered = request.shape == ReplyShape::NoReply || connection.remember(request);
+        remembered.then_some(taken)
     }
 
     /// Copies a request to the server.
@@ -99,7 +104,13 @@ impl ServerFile {
         taken: Taken,
     ) -> Result<usize> {
         let Taken { interrupted, data } = taken;
-        if let Err(error) = copy_request(request, data, to) {
+        let copied = copy_request(request, data, to);
+        if request.shape == ReplyShape::NoReply {
+            connection.finish(request, Ok(Reply::nothing()));
+            copied?;
+            return Ok(request.message_len());
+        }
+        if let Err(error) = copied {
             let _work = connection.work();
             if connection.in_flight.lock().remove(request) {
                 connection.finish(request, Err(EIO));
@@ -115,7 +126,20 @@ impl ServerFile {
 
 /// Copies a request and its data, which is not kept any longer than that.
 fn copy_request(request: &Request, data: Option<Payload>, to: &mut dyn MessageSink) -> Result {
-    to.put(request.message())?;
+    let message = request.message();
+    if request.is_resent() {
+        let (header, body) = message.split_at_checked(IN_HEADER).ok_or(EIO)?;
+        let header: InHeader = Reader::new(header).take().map_err(|_| EIO)?;
+        send_part(to, |w| {
+            w.put(&InHeader {
+                unique: request.id_there().get(),
+                ..header
+            })
+        })?;
+        to.put(body)?;
+    } else {
+        to.put(message)?;
+    }
     match data {
         Some(data) => data.copy_to(to),
         None => Ok(()),

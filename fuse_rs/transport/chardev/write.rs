@@ -44,6 +44,7 @@ impl ServerFile {
         if unique.is_notification() {
             return notify(connection, header.error, from).map(|()| total);
         }
+        let unique = unique.sent_first();
         let error = ServerErrno::parse(header.error).map_err(|_| EINVAL)?;
         let body = total.saturating_sub(OUT_HEADER);
         if unique.is_interrupt() {

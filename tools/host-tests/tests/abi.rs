@@ -163,6 +163,12 @@ fn layouts() -> Vec<Layout> {
         NotifyInvalEntryOut = fuse_notify_inval_entry_out { parent, namelen, flags }
         NotifyDeleteOut = fuse_notify_delete_out { parent, child, namelen, padding }
         NotifyStoreOut = fuse_notify_store_out { nodeid, offset, size, padding }
+        NotifyRetrieveOut = fuse_notify_retrieve_out {
+            notify_unique, nodeid, offset, size, padding
+        }
+        NotifyRetrieveIn = fuse_notify_retrieve_in {
+            dummy1, offset, size, dummy2, dummy3, dummy4
+        }
         InterruptIn = fuse_interrupt_in { unique }
         MknodIn = fuse_mknod_in { mode, rdev, umask, padding }
         MkdirIn = fuse_mkdir_in { mode, umask }

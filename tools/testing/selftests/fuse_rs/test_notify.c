@@ -255,3 +255,138 @@ TEST(nonsense_is_refused)
 	CHECK_EQ(fs->count[FUSE_LOOKUP], 1);
 	rawfs_stop(fs);
 }
+
+static int retrieve(struct rawfs *fs, uint64_t unique, uint64_t node, uint64_t offset, uint32_t len)
+{
+	struct fuse_notify_retrieve_out head = {
+		.notify_unique = unique, .nodeid = node, .offset = offset, .size = len
+	};
+
+	return notify(fs, FUSE_NOTIFY_RETRIEVE, &head, sizeof(head), NULL, 0);
+}
+
+/* The answer to what was asked for. */
+static struct rawfs_req retrieved;
+static atomic_bool has_retrieved;
+
+static bool keep_retrieved(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode != FUSE_NOTIFY_REPLY)
+		return false;
+	memcpy(&retrieved, req, sizeof(req->in) + req->len);
+	retrieved.len = req->len;
+	atomic_store(&has_retrieved, true);
+	return true;
+}
+
+/* Asks for a range, and checks how much of it comes. */
+static void check_retrieved(struct rawfs *fs, uint64_t offset, uint32_t len, uint32_t expected)
+{
+	struct fuse_notify_retrieve_in *in = (void *)retrieved.body;
+
+	atomic_store(&has_retrieved, false);
+	CHECK_EQ(retrieve(fs, 0x1234567, 2, offset, len), 0);
+	EVENTUALLY(atomic_load(&has_retrieved));
+	CHECK_EQ(retrieved.in.unique, 0x1234567);
+	CHECK_EQ(retrieved.in.nodeid, 2);
+	CHECK_EQ(in->offset, offset);
+	CHECK_EQ(in->size, expected);
+	CHECK_EQ(retrieved.len, sizeof(*in) + expected);
+	CHECK(!memcmp(in + 1, fs->node[2].data + offset, expected));
+}
+
+TEST(what_is_cached_can_be_retrieved)
+{
+	struct rawfs *fs = rawfs_new();
+	char buf[32768];
+	int fd;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	fs->open_flags = FOPEN_KEEP_CACHE;
+	fs->hook = keep_retrieved;
+	rawfs_start(fs, "");
+	fs->node[2].size = sizeof(buf) - 100;
+	for (size_t i = 0; i < sizeof(buf); i++)
+		fs->node[2].data[i] = i * 7 + i / 256;
+	fd = open(rawfs_path(fs, "file"), O_RDONLY);
+	CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+	/* Nothing is. */
+	check_retrieved(fs, 0, 4096, 0);
+	CHECK_EQ(pread(fd, buf, 8192, 4096), 8192);
+	check_retrieved(fs, 4096, 100, 100);
+	check_retrieved(fs, 4099, 20000, 8192 - 3);
+	/* Up to the end of the file, and none behind it. */
+	CHECK_EQ(pread(fd, buf, sizeof(buf), 0), sizeof(buf) - 100);
+	check_retrieved(fs, 5, 1 << 20, sizeof(buf) - 105);
+	check_retrieved(fs, sizeof(buf), 100, 0);
+	CHECK_EQ(retrieve(fs, 2, 2, 1ULL << 63, 1), EINVAL);
+	CHECK_EQ(retrieve(fs, 2, 1, 0, 1), EINVAL);
+	CHECK_EQ(retrieve(fs, 2, 99, 0, 1), ENOENT);
+	close(fd);
+	rawfs_stop(fs);
+}
+
+#define RESENT (1ULL << 63)
+
+TEST(requests_are_sent_again)
+{
+	struct rawfs *fs = rawfs_new();
+	static struct rawfs_req first[2], again;
+	pid_t pid[2];
+
+	fs->init_out = (struct fuse_init_out){ .major = 7,
+					       .minor = 41,
+					       .max_readahead = 65536,
+					       .max_write = 65536,
+					       .flags = FUSE_PARALLEL_DIROPS };
+	rawfs_start_manual(fs, "");
+	rawfs_handshake(fs);
+	for (int i = 0; i < 2; i++) {
+		pid[i] = stat_in_child(fs, i ? "dir" : "file");
+		rawfs_expect(fs, &first[i], FUSE_LOOKUP);
+	}
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0), 0);
+	/* Until they have been read again they are not answered. */
+	CHECK_EQ(rawfs_reply(fs->fd, first[0].in.unique, EIO, NULL, 0), -1);
+	CHECK_EQ(errno, ENOENT);
+	for (int i = 0; i < 2; i++) {
+		CHECK(rawfs_read(fs->fd, &again));
+		CHECK_EQ(again.in.unique, first[i].in.unique | RESENT);
+		again.in.unique = first[i].in.unique;
+		CHECK(!memcmp(&again.in, &first[i].in, sizeof(again.in)));
+		CHECK_EQ(again.len, first[i].len);
+		CHECK(!memcmp(again.body, first[i].body, again.len));
+		again.in.unique |= RESENT;
+		rawfs_default(fs, &again);
+	}
+	rawfs_serve(fs);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(exit_of(pid[i]), 0);
+	rawfs_stop(fs);
+}
+
+TEST(data_is_sent_again)
+{
+	struct rawfs *fs = rawfs_new();
+	static struct rawfs_req first, again;
+	pid_t pid;
+
+	fs->open_flags = FOPEN_DIRECT_IO;
+	rawfs_start_manual(fs, "");
+	rawfs_handshake(fs);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(rawfs_path(fs, "file"), O_WRONLY);
+
+		_exit(pwrite(fd, "again", 5, 0) != 5);
+	}
+	rawfs_expect(fs, &first, FUSE_WRITE);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0), 0);
+	rawfs_expect(fs, &again, FUSE_WRITE);
+	CHECK_EQ(again.in.unique, first.in.unique | RESENT);
+	CHECK(!memcmp(again.body + sizeof(struct fuse_write_in), "again", 5));
+	rawfs_default(fs, &again);
+	rawfs_serve(fs);
+	CHECK_EQ(exit_of(pid), 0);
+	rawfs_stop(fs);
+}

@@ -321,14 +321,15 @@ fn flags_are_those_of_the_header() {
     // The features of INIT have no prefix of their own: they stand together.
     let init = place("FUSE_ASYNC_READ")..place("CUSE_UNRESTRICTED_IOCTL");
     let sets = [
-        ("InitFlags", "FUSE_", init),
+        ("InitFlags", "FUSE_", init.clone()),
         ("SetattrValid", "FATTR_", 0..numbers.len()),
         ("OpenFlags", "FOPEN_", 0..numbers.len()),
         ("AttrFlags", "FUSE_ATTR_", 0..numbers.len()),
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
         ("IoctlFlags", "FUSE_IOCTL_", 0..numbers.len()),
         ("PollFlags", "FUSE_POLL_", 0..numbers.len()),
-        ("SetxattrFlags", "FUSE_SETXATTR_", 0..numbers.len()),
+        // Not FUSE_SETXATTR_EXT, which is one of INIT.
+        ("SetxattrFlags", "FUSE_SETXATTR_", init.end..numbers.len()),
         ("ReadFlags", "FUSE_READ_", 0..numbers.len()),
         ("LockFlags", "FUSE_LK_", 0..numbers.len()),
         ("ReleaseFlags", "FUSE_RELEASE_", 0..numbers.len()),

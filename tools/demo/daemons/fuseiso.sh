@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2154
-# fuseiso: an ISO 9660 image.
+# fuseiso: an ISO 9660 image. Without -n it wants to write to the home directory.
 step "make" - genisoimage -quiet -R -o "$work/image" /tmp/part
-step "mount" - mounts fuseiso "$work/image" "$work/mnt" || return
+step "mount" - mounts fuseiso -n "$work/image" "$work/mnt" || return
 read_part
 step "unmount" - unmounts

@@ -142,6 +142,21 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
 
     /// Appends `item`; gives it back if it is in some queue already.
     pub fn push_back(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
+        self.insert(item, self.tail, None)
+    }
+
+    /// As [`Queue::push_back`], before all others.
+    pub fn push_front(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
+        self.insert(item, None, self.head)
+    }
+
+    /// Puts `item` between two neighbours of this queue, or gives it back.
+    fn insert(
+        &mut self,
+        item: Arc<T>,
+        prev: Option<NonNull<T>>,
+        next: Option<NonNull<T>>,
+    ) -> Result<(), Arc<T>> {
         if item
             .link()
             .owner
@@ -157,36 +172,11 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         // belong to this queue since the exchange above, and we have exclusive access to it.
         unsafe {
             let link = node.as_ref().link();
-            *link.prev.get() = self.tail;
-            *link.next.get() = None;
+            *link.prev.get() = prev;
+            *link.next.get() = next;
         }
-        self.set_next(self.tail, Some(node));
-        self.tail = Some(node);
-        self.len = self.len.wrapping_add(1);
-        Ok(())
-    }
-
-    /// As [`Queue::push_back`], before all others.
-    pub fn push_front(&mut self, item: Arc<T>) -> Result<(), Arc<T>> {
-        if item
-            .link()
-            .owner
-            .cmpxchg(NOWHERE, self.id, Acquire)
-            .is_err()
-        {
-            return Err(item);
-        }
-        // INVARIANT: From here on the queue owns the reference.
-        // SAFETY: The address of an object is not null.
-        let node = unsafe { NonNull::new_unchecked(Arc::into_raw(item).cast_mut()) };
-        // SAFETY: As in `push_back`.
-        unsafe {
-            let link = node.as_ref().link();
-            *link.prev.get() = None;
-            *link.next.get() = self.head;
-        }
-        self.set_prev(self.head, Some(node));
-        self.head = Some(node);
+        self.set_next(prev, Some(node));
+        self.set_prev(next, Some(node));
         self.len = self.len.wrapping_add(1);
         Ok(())
     }
@@ -246,25 +236,24 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         Some(unsafe { Arc::from_raw(node.as_ptr()) })
     }
 
-    /// The last object that satisfies `test`.
-    pub fn rfind(&self, mut test: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
-        let mut cursor = self.tail;
-        while let Some(node) = cursor {
-            // SAFETY: Objects in the queue are kept alive by it.
-            let item = unsafe { node.as_ref() };
-            if test(item) {
-                // SAFETY: As in `find`.
-                return Some(unsafe { ArcBorrow::from_raw(node.as_ptr()) }.into());
-            }
-            // SAFETY: The link belongs to this queue, which we have shared access to.
-            cursor = unsafe { *item.link().prev.get() };
-        }
-        None
+    /// The first object that satisfies `test`.
+    pub fn find(&self, test: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
+        self.search(self.head, |link| &link.next, test)
     }
 
-    /// The first object that satisfies `test`.
-    pub fn find(&self, mut test: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
-        let mut cursor = self.head;
+    /// The last object that satisfies `test`.
+    pub fn rfind(&self, test: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
+        self.search(self.tail, |link| &link.prev, test)
+    }
+
+    /// Goes from an object of the queue to that behind it, as `follow` says.
+    fn search(
+        &self,
+        from: Option<NonNull<T>>,
+        follow: impl Fn(&Link<T, ID>) -> &UnsafeCell<Option<NonNull<T>>>,
+        mut test: impl FnMut(&T) -> bool,
+    ) -> Option<Arc<T>> {
+        let mut cursor = from;
         while let Some(node) = cursor {
             // SAFETY: Objects in the queue are kept alive by it.
             let item = unsafe { node.as_ref() };
@@ -274,7 +263,7 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
                 return Some(unsafe { ArcBorrow::from_raw(node.as_ptr()) }.into());
             }
             // SAFETY: The link belongs to this queue, which we have shared access to.
-            cursor = unsafe { *item.link().next.get() };
+            cursor = unsafe { *follow(item.link()).get() };
         }
         None
     }

@@ -131,14 +131,19 @@ static uint64_t add(struct rawfs *fs, uint64_t parent, const char *name, uint32_
 	return 0;
 }
 
+void rawfs_reply_entry(struct rawfs *fs, uint64_t unique, const struct fuse_entry_out *out)
+{
+	fs->node[out->nodeid].nlookup++;
+	fs->looked_up++;
+	rawfs_reply(fs->fd, unique, 0, out, sizeof(*out));
+}
+
 static void reply_entry(struct rawfs *fs, struct rawfs_req *req, uint64_t node)
 {
 	struct fuse_entry_out out;
 
 	rawfs_entry(fs, node, &out);
-	fs->node[node].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 }
 
 static void reply_attr(struct rawfs *fs, struct rawfs_req *req, uint64_t node)

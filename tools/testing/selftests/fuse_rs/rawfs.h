@@ -93,6 +93,8 @@ struct rawfs *rawfs_wanting(uint64_t flags);
 void rawfs_handshake(struct rawfs *fs);
 /* The entry of a node, and its attributes. */
 void rawfs_entry(struct rawfs *fs, uint64_t node, struct fuse_entry_out *out);
+/* Answers with an entry, and counts the lookup of its node. */
+void rawfs_reply_entry(struct rawfs *fs, uint64_t unique, const struct fuse_entry_out *out);
 /* A path under the mount; from a ring of buffers. */
 const char *rawfs_path(struct rawfs *fs, const char *name);
 /* The path of a block device of a megabyte, which goes away with the case; skips it without one. */

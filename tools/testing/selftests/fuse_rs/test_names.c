@@ -15,10 +15,8 @@ static bool serve_link(struct rawfs *fs, struct rawfs_req *req)
 		return false;
 	node = ((struct fuse_link_in *)req->body)->oldnodeid;
 	fs->node[node].nlink++;
-	fs->node[node].nlookup++;
-	fs->looked_up++;
 	rawfs_entry(fs, node, &out);
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 	return true;
 }
 

@@ -52,18 +52,16 @@ static void answer_held(struct rawfs *fs)
 			  .dirent = { .ino = 2, .off = 3, .namelen = 4, .type = DT_REG } },
 		   .name = "file" };
 
-	if (held.opcode != FUSE_GETATTR) {
-		fs->node[2].nlookup++;
-		fs->looked_up++;
-	}
 	switch (held.opcode) {
 	case FUSE_GETATTR:
 		rawfs_reply(fs->fd, held.unique, 0, &attr, sizeof(attr));
 		break;
 	case FUSE_LOOKUP:
-		rawfs_reply(fs->fd, held.unique, 0, &held.entry, sizeof(held.entry));
+		rawfs_reply_entry(fs, held.unique, &held.entry);
 		break;
 	case FUSE_READDIRPLUS:
+		fs->node[2].nlookup++;
+		fs->looked_up++;
 		rawfs_reply(fs->fd, held.unique, 0, &plus,
 			    FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + 4));
 		break;
@@ -152,9 +150,7 @@ static bool names_of_file(struct rawfs *fs, struct rawfs_req *req)
 		return false;
 	rawfs_entry(fs, 2, &out);
 	out.generation = generation;
-	fs->node[2].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 	return true;
 }
 
@@ -220,9 +216,7 @@ static bool odd_directory(struct rawfs *fs, struct rawfs_req *req)
 	if (req->in.opcode != FUSE_LOOKUP || strcmp(req->body, "odd"))
 		return false;
 	rawfs_entry(fs, meant, &out);
-	fs->node[meant].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 	return true;
 }
 
@@ -287,9 +281,7 @@ static bool short_timeouts(struct rawfs *fs, struct rawfs_req *req)
 	rawfs_entry(fs, 2, &out);
 	out.entry_valid_nsec = entry_nsec;
 	out.attr_valid_nsec = attr_nsec;
-	fs->node[2].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 	return true;
 }
 
@@ -346,14 +338,10 @@ TEST(the_longest_timeout_does_not_end)
 
 TEST(names_of_a_directory_are_looked_up_at_once)
 {
-	struct rawfs *fs = rawfs_new();
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS);
 	static struct rawfs_req one, two;
 	pid_t pids[2];
 
-	fs->init_out = (struct fuse_init_out){ .major = 7,
-					       .minor = 31,
-					       .max_write = 65536,
-					       .flags = FUSE_PARALLEL_DIROPS };
 	rawfs_start_manual(fs, "");
 	rawfs_handshake(fs);
 	pids[0] = stat_in_child(fs, "file");
@@ -371,15 +359,10 @@ TEST(names_of_a_directory_are_looked_up_at_once)
 
 TEST(one_name_is_looked_up_once)
 {
-	struct rawfs *fs = rawfs_new();
+	struct rawfs *fs = rawfs_wanting(FUSE_PARALLEL_DIROPS);
 	static struct rawfs_req one;
 	pid_t pids[3];
 
-	fs->entry_valid = fs->attr_valid = 1000;
-	fs->init_out = (struct fuse_init_out){ .major = 7,
-					       .minor = 31,
-					       .max_write = 65536,
-					       .flags = FUSE_PARALLEL_DIROPS };
 	rawfs_start_manual(fs, "");
 	rawfs_handshake(fs);
 	for (int i = 0; i < 3; i++)
@@ -495,9 +478,7 @@ static bool wrong_type(struct rawfs *fs, struct rawfs_req *req)
 	if (req->in.opcode != FUSE_MKDIR)
 		return false;
 	rawfs_entry(fs, 2, &out);
-	fs->node[2].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, req->in.unique, 0, &out, sizeof(out));
+	rawfs_reply_entry(fs, req->in.unique, &out);
 	return true;
 }
 

@@ -804,9 +804,7 @@ TEST(old_attributes_of_an_evicted_inode_are_not_believed)
 	CHECK_EQ(write(fd, "x", 1), 1);
 	close(fd);
 	EVENTUALLY(fs->forgotten || write(drop, "2", 1) != 1);
-	fs->node[2].nlookup++;
-	fs->looked_up++;
-	rawfs_reply(fs->fd, held_unique, 0, &old_entry, sizeof(old_entry));
+	rawfs_reply_entry(fs, held_unique, &old_entry);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK(WIFEXITED(status));
 	CHECK_EQ(WEXITSTATUS(status), 13);

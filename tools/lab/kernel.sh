@@ -47,7 +47,7 @@ build_kernel() {
 	cp -al "$ROOT/k/tree" "$KERNEL/src"
 	quietly enter make -C /k/checking/src LLVM=1 mrproper || die "kernel $kind: mrproper failed"
 	configure_kernel "$kind" || die "kernel $kind: cannot configure it"
-	say "kernel $kind: 2/2 compiling (ten minutes on two cores)"
+	say "kernel $kind: 2/2 compiling (24 minutes of CPU time)"
 	quietly checking_make -s "-j$(nproc)" bzImage modules || die "kernel $kind: the build failed"
 	prune_kernel "$KERNEL"
 	mv "$KERNEL" "$final"

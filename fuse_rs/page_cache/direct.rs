@@ -188,7 +188,9 @@ impl Direct<'_> {
     fn read_in_turn(&self, to: &mut IovIterDest<'_>) -> Result<usize> {
         let mut total = 0usize;
         while !to.is_empty() {
-            match self.read_part(to, total) {
+            let part = self.read_part(to, total);
+            attributes::accessed(self.inode);
+            match part {
                 Ok((done, true)) => total = total.saturating_add(done),
                 Ok((done, false)) => return Ok(total.saturating_add(done)),
                 Err(_) if total > 0 => break,

@@ -215,6 +215,7 @@ impl Transfer {
         let result = if this.whole.is_write() {
             this.wrote(result)
         } else {
+            attributes::accessed(&this.inode);
             result
         };
         match &this.end {

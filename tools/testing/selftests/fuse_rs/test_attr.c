@@ -2,6 +2,7 @@
 /* Which attributes are asked for again, and when. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include "record.h"
@@ -58,6 +59,34 @@ TEST(reading_changes_the_time_of_access)
 	CHECK_EQ(pread(fd, buf, 5, 0), 5);
 	CHECK(!asks("file", STATX_ATIME, 0));
 	close(fd);
+	rawfs_stop(fs);
+}
+
+static void reads_past_the_cache(int flags, size_t len)
+{
+	int fd = open(rawfs_path(fs, "file"), O_RDONLY | flags);
+	void *buf = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(fd >= 0 && buf != MAP_FAILED);
+	CHECK(!asks("file", STATX_BASIC_STATS, 0));
+	CHECK(pread(fd, buf, len, 0) > 0);
+	CHECK(!asks("file", BUT_ATIME, 0));
+	CHECK(asks("file", STATX_ATIME, 0));
+	CHECK(!asks("file", STATX_ATIME, 0));
+	munmap(buf, len);
+	close(fd);
+}
+
+TEST(reading_past_the_cache_changes_the_time_of_access)
+{
+	fs = rawfs_wanting(FUSE_ASYNC_DIO);
+	rawfs_start(fs, "");
+	CHECK_EQ(truncate(rawfs_path(fs, "file"), RAWFS_DATA), 0);
+	reads_past_the_cache(O_DIRECT, 4096);
+	/* In several requests at a time. */
+	reads_past_the_cache(O_DIRECT, RAWFS_DATA);
+	fs->open_flags = FOPEN_DIRECT_IO;
+	reads_past_the_cache(0, 4096);
 	rawfs_stop(fs);
 }
 

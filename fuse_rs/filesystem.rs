@@ -18,6 +18,7 @@ pub(crate) mod permission;
 pub(crate) mod poll;
 pub(crate) mod range;
 pub(crate) mod readdir;
+pub(crate) mod set_ids;
 pub(crate) mod super_block;
 pub(crate) mod xattr;
 

@@ -7,6 +7,7 @@ use super::handle::Handle;
 use super::inode;
 use super::inode::connection;
 use super::mount::Mount;
+use super::set_ids;
 use super::Dentry;
 use super::Fuse;
 use super::Inode;
@@ -310,6 +311,10 @@ impl InodeOperations for Fuse {
         inode::mount(inode).judges()
     }
 
+    fn drops_set_ids(inode: &Inode) -> bool {
+        set_ids::are_dropped_there(connection(inode))
+    }
+
     fn present_mode(inode: &Inode, file: Option<&Handle>) -> Result<u16> {
         if !inode::mount(inode).allows_caller() {
             return Err(EACCES);
@@ -326,21 +331,29 @@ impl InodeOperations for Fuse {
             return Err(EACCES);
         }
         let connection = &mount.connection;
+        let mut size = attr.size;
         if attr.by_open && connection.has(InitFlags::ATOMIC_O_TRUNC) {
-            // OPEN has truncated the file already.
-            return truncated(inode);
+            // OPEN has truncated the file already. Set-id bits may be left to drop.
+            truncated(inode)?;
+            if attr.mode.is_none() {
+                return Ok(());
+            }
+            size = None;
         }
         let ns = &connection.user_ns;
+        let new_owner = attr.uid.is_some() || attr.gid.is_some();
+        let told = set_ids::are_told(connection) && new_owner && !inode.is_directory();
         let op = Setattr {
             mode: attr.mode.map(u32::from),
             uid: attr.uid.map(|uid| ns.number_of(uid)),
             gid: attr.gid.map(|gid| ns.number_of_group(gid)),
-            size: attr.size,
+            size,
             atime: attr.atime.map(new_time),
             mtime: attr.mtime.map(new_time),
             // A truncating open may be read-only, and a server's ftruncate fails on such a file.
             fh: file.filter(|_| !attr.by_open).map(|handle| handle.fh()),
-            lock_owner: attr.size.map(|_| connection.lock_owner(caller::files())),
+            lock_owner: size.map(|_| connection.lock_owner(caller::files())),
+            kill_suidgid: told || size.is_some() && set_ids::end_by_caller(connection),
             ..Setattr::default()
         };
         let reply = connection
@@ -411,7 +424,7 @@ pub(crate) fn truncated(inode: &Inode) -> Result {
         let mut state = inode.data().state.lock();
         state.version = connection.next_attr_version();
         inode.set_size(0);
-        mark_stale(inode, Fields::DATA);
+        mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
     }
     stale::drop_behind(inode, 0)
 }
@@ -424,7 +437,7 @@ pub(crate) fn written(inode: &Inode, end: u64) {
     if end > inode.size() {
         inode.set_size(end);
     }
-    mark_stale(inode, Fields::DATA);
+    mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
 }
 
 /// The server has found the end of the file at `end`, in a request made at `version`.

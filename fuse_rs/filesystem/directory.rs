@@ -5,6 +5,7 @@
 use super::attributes;
 use super::handle::Handle;
 use super::inode;
+use super::set_ids;
 use super::Dentry;
 use super::Fuse;
 use super::Inode;
@@ -139,11 +140,14 @@ fn create_as<C: Creation>(
 ) -> Result<Created<Fuse>> {
     let (connection, envelope) = about(dir)?;
     let umask = umask();
+    // Only if it turns out to be there.
+    let may_truncate = flags & flags::O_TRUNC != 0 && flags & flags::O_EXCL == 0;
     let op = Create {
         name: name_of(dentry)?,
         flags: flags & !flags::O_NOCTTY,
         mode: masked(connection, mode, umask),
         umask,
+        kill_suidgid: may_truncate && set_ids::end_by_caller(connection),
         creation,
     };
     let version = connection.attr_version();

@@ -7,6 +7,7 @@ use super::inode;
 use super::listing;
 use super::poll::Polled;
 use super::poll::PolledFile;
+use super::set_ids;
 use super::Fuse;
 use super::Inode;
 use super::OpenFile;
@@ -135,12 +136,14 @@ pub(crate) fn ask_open(
     if directory {
         let op = Open {
             flags,
+            kill_suidgid: false,
             target: Directory,
         };
         connection.call_open(&op, node)
     } else {
         let op = Open {
             flags,
+            kill_suidgid: flags & flags::O_TRUNC != 0 && set_ids::end_by_caller(connection),
             target: File,
         };
         connection.call_open(&op, node)

@@ -86,6 +86,10 @@ impl Agreement for Apply {
         sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
         sb.set_large_read_bytes(terms.max_read as usize);
         sb.set_time_granularity(terms.time_gran);
+        if terms.features.contains(InitFlags::HANDLE_KILLPRIV_V2) {
+            // Privileges others give the file end by the server, which is told of each change.
+            sb.remember_lack_of_privileges();
+        }
         if let Some(seconds) = terms.request_timeout {
             let mount = sb.data();
             match Watch::start(&mount.connection, seconds) {

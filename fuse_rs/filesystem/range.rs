@@ -4,6 +4,7 @@
 
 use super::attributes;
 use super::inode;
+use super::set_ids;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::page_cache::stale;
@@ -52,7 +53,7 @@ pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Res
     if grows {
         inode.check_new_size(range.end)?;
     }
-    file.remove_privileges()?;
+    set_ids::drop_here(file)?;
     let answer = connection.call(&op, envelope);
     if !matches!(answer, Ok(()) | Err(EINTR)) {
         return answer.map_err(unsupported);
@@ -102,7 +103,7 @@ pub(crate) fn copy(
         len: len as u64,
     };
     let _lock = dest.lock()?;
-    to.remove_privileges()?;
+    set_ids::drop_here(to)?;
     let answer = match connection.call(&CopyFileRange64(copy), envelope) {
         Err(ENOSYS) => connection.call(&CopyFileRange(copy), envelope),
         other => other,

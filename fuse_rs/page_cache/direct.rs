@@ -17,12 +17,12 @@ use crate::connection::Connection;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
+use crate::filesystem::set_ids;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
 use crate::prelude::*;
 use fuse_pure::abi::flags::OpenFlags;
-use fuse_pure::abi::flags::WriteFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::rw::Read;
 use fuse_pure::op::rw::Write;
@@ -94,7 +94,7 @@ impl<'a> Direct<'a> {
             fh: self.handle.fh(),
             offset: self.position,
             size: 0,
-            write_flags: WriteFlags::empty(),
+            write_flags: set_ids::direct_write_flags(),
             flags: self.flags,
             lock_owner: self.lock_owner(),
         }

@@ -14,10 +14,10 @@ use crate::connection::payload::Payload;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
+use crate::filesystem::set_ids;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::prelude::*;
-use fuse_pure::abi::flags::WriteFlags;
 use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::pages::PAGE_SIZE;
@@ -78,7 +78,7 @@ fn write_through(
             fh: handle.fh(),
             offset: position,
             size: u32::try_from(len).map_err(|_| EINVAL)?,
-            write_flags: WriteFlags::empty(),
+            write_flags: set_ids::write_flags(connection),
             flags: io.file().flags(),
             lock_owner: None,
         };

@@ -75,6 +75,11 @@ void fuse_rs_helper_truncate_final(struct inode *inode)
 	truncate_inode_pages_final(&inode->i_data);
 }
 
+void fuse_rs_helper_set_sb_flags(struct super_block *sb, unsigned long flags)
+{
+	set_mask_bits(&sb->s_flags, 0, flags);
+}
+
 struct user_namespace *fuse_rs_helper_get_user_ns(struct user_namespace *ns)
 {
 	return get_user_ns(ns);

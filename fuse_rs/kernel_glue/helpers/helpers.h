@@ -31,6 +31,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_SB_I_VERSION	= SB_I_VERSION,
 	FUSE_RS_S_DEAD		= S_DEAD,
 	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
+	FUSE_RS_S_NOSEC		= S_NOSEC,
 	FUSE_RS_FMODE_CREATED	= (__force u32)FMODE_CREATED,
 	FUSE_RS_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT,
 	FUSE_RS_LOOKUP_RCU	= LOOKUP_RCU,
@@ -113,6 +114,7 @@ void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);
 void fuse_rs_helper_truncate_final(struct inode *inode);
+void fuse_rs_helper_set_sb_flags(struct super_block *sb, unsigned long flags);
 struct user_namespace *fuse_rs_helper_get_user_ns(struct user_namespace *ns);
 void fuse_rs_helper_put_user_ns(struct user_namespace *ns);
 bool fuse_rs_helper_is_init_user_ns(struct user_namespace *ns);

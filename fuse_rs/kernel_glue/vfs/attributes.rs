@@ -52,6 +52,19 @@ pub struct InodeAttributes {
     pub ctime: Timestamp,
 }
 
+/// What is left of a mode when the data or owner of the file changes.
+///
+/// The set-group-id bit means a set id only together with execution by the group.
+pub fn without_set_ids(mode: u16) -> u16 {
+    let mode = u32::from(mode);
+    let sgid = if mode & bindings::S_IXGRP != 0 {
+        bindings::S_ISGID
+    } else {
+        0
+    };
+    (mode & !(bindings::S_ISUID | sgid)) as u16
+}
+
 /// A time somebody wants to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewTime {

@@ -184,6 +184,12 @@ pub fn was_killed() -> bool {
     unsafe { bindings::fuse_rs_helper_current_was_killed() }
 }
 
+/// Whether files keep their set-id bits when the caller changes them.
+pub fn may_keep_set_ids() -> bool {
+    // SAFETY: Reads the credentials of the current task.
+    unsafe { bindings::capable(bindings::CAP_FSETID as i32) }
+}
+
 /// Whether the caller may administer the system.
 pub fn may_administer() -> bool {
     // SAFETY: Reads the credentials of the current task.

@@ -286,7 +286,7 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
-    /// Sets everything but type and size. Callers exclude each other by a lock of the file
+    /// Sets everything but type and size; what else the file carries may be new, too. Callers exclude each other by a lock of the file
     /// system's; readers see field by field, as they do with every file system.
     pub fn set_attributes(&self, attr: &InodeAttributes) {
         let inode = self.as_ptr();
@@ -304,6 +304,11 @@ impl<T: FileSystem> Inode<T> {
                 &attr.mtime.to_c(),
                 &attr.ctime.to_c(),
             );
+            // Privileges are looked for again before the next write.
+            if (&raw const (*inode).i_flags).read_volatile() & bindings::FUSE_RS_S_NOSEC as u32 != 0
+            {
+                bindings::inode_set_flags(inode, 0, bindings::FUSE_RS_S_NOSEC as u32);
+            }
         }
     }
 

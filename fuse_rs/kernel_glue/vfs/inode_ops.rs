@@ -2,6 +2,7 @@
 
 //! Operations that every inode has, and those of symbolic links.
 
+use super::attributes::without_set_ids;
 use super::attributes::NewAttributes;
 use super::attributes::Timestamp;
 use super::dentry::Dentry;
@@ -128,6 +129,9 @@ pub trait InodeOperations: IoctlOperations + XattrOperations {
 
     /// Whether the mode is checked by the kernel before attributes are changed.
     fn checks_by_mode(inode: &Inode<Self>) -> bool;
+
+    /// Whether set-id bits are dropped wherever the inode is, without being asked for a new mode.
+    fn drops_set_ids(inode: &Inode<Self>) -> bool;
 
     /// The mode as it is at this moment, from wherever it is. `file` is an open file of the inode,
     /// if there is one. The caller holds the inode's lock. May sleep.
@@ -261,25 +265,24 @@ pub(crate) unsafe extern "C" fn setattr<T: InodeOperations>(
     })
 }
 
-/// Turns a wish to drop set-id bits into a new mode.
+/// Turns a wish to drop set-id bits into a new mode, if that is for us to do.
 ///
 /// What the VFS has made of it comes from a mode that may be out of date: the bits may have been
-/// set since, and other bits must not be set back. The set-group-id bit means a set id only together
-/// with execution by the group.
+/// set since, and other bits must not be set back.
 fn kill_set_ids<T: InodeOperations>(
     inode: &Inode<T>,
     file: Option<&T::Handle>,
     attr: &mut bindings::iattr,
 ) -> Result {
-    let mode = u32::from(T::present_mode(inode, file)?);
-    let mut new = mode & !bindings::S_ISUID;
-    if mode & bindings::S_IXGRP != 0 {
-        new &= !bindings::S_ISGID;
-    }
     attr.ia_valid &= !(bindings::ATTR_KILL_SUID | bindings::ATTR_KILL_SGID | bindings::ATTR_MODE);
+    if T::drops_set_ids(inode) {
+        return Ok(());
+    }
+    let mode = T::present_mode(inode, file)?;
+    let new = without_set_ids(mode);
     if new != mode {
         attr.ia_valid |= bindings::ATTR_MODE;
-        attr.ia_mode = new as u16;
+        attr.ia_mode = new;
     }
     Ok(())
 }

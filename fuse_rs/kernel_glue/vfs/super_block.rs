@@ -106,6 +106,18 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { (*(*self.as_ptr()).s_bdi).io_pages = bytes / crate::mem::pages::PAGE_SIZE };
     }
 
+    /// A write finds out once that a file carries no privileges (set-id bits, capabilities), and
+    /// that is believed until its [attributes](Inode::set_attributes) are set.
+    pub fn remember_lack_of_privileges(&self) {
+        // SAFETY: The super block is valid; the flags are changed atomically.
+        unsafe {
+            bindings::fuse_rs_helper_set_sb_flags(
+                self.as_ptr(),
+                bindings::FUSE_RS_SB_NOSEC as usize,
+            )
+        };
+    }
+
     /// Sets the readahead of the mount in bytes.
     pub fn set_readahead_bytes(&self, bytes: usize) {
         // SAFETY: A mounted super block has a backing device; the field is tunable at any time.

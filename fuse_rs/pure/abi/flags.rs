@@ -115,6 +115,14 @@ flag_set! {
 }
 
 flag_set! {
+    /// Properties of an OPEN or CREATE (`FUSE_OPEN_*`).
+    OpenInFlags(u32) {
+        /// Drop the set-user-id and set-group-id bits along with truncating.
+        KILL_SUIDGID = 1 << 0;
+    }
+}
+
+flag_set! {
     /// Properties of an inode (`FUSE_ATTR_*`).
     AttrFlags(u32) {
         /// The inode is the root of another file system.

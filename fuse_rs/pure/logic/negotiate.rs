@@ -62,7 +62,7 @@ features! {
     WRITEBACK_CACHE: Not("the write-back cache is not implemented yet");
     NO_OPEN_SUPPORT: Offered;
     PARALLEL_DIROPS: Offered;
-    HANDLE_KILLPRIV: Not("the kernel drops set-id bits");
+    HANDLE_KILLPRIV: Offered;
     POSIX_ACL: Offered;
     ABORT_ERROR: Offered;
     MAX_PAGES: Offered;
@@ -71,7 +71,7 @@ features! {
     EXPLICIT_INVAL_DATA: Offered;
     MAP_ALIGNMENT: Not("DAX is not implemented yet");
     SUBMOUNTS: Not("only virtio-fs uses it");
-    HANDLE_KILLPRIV_V2: Not("the kernel drops set-id bits");
+    HANDLE_KILLPRIV_V2: Offered;
     SETXATTR_EXT: Offered;
     INIT_EXT: Offered;
     SECURITY_CTX: Not("not implemented yet");

@@ -13,6 +13,7 @@ use crate::abi::cursor::Name;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Reader;
 use crate::abi::cursor::Writer;
+use crate::abi::flags::OpenInFlags;
 use crate::abi::ids::Opcode;
 use crate::abi::misc::MkdirIn;
 use crate::abi::misc::MknodIn;
@@ -132,6 +133,8 @@ pub struct Create<'a, C: Creation> {
     pub mode: u32,
     /// The caller's umask.
     pub umask: u32,
+    /// Drop the set-id bits of a file that is there and truncated.
+    pub kill_suidgid: bool,
     /// Whether it gets a name.
     pub creation: C,
 }
@@ -149,7 +152,7 @@ impl<C: Creation> Operation for Create<'_, C> {
             flags: self.flags,
             mode: self.mode,
             umask: self.umask,
-            open_flags: 0,
+            open_flags: OpenInFlags::when(self.kill_suidgid, OpenInFlags::KILL_SUIDGID).bits(),
         })?;
         w.name(self.name)
     }

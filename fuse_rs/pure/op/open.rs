@@ -8,6 +8,7 @@ use super::operation::Operation;
 use crate::abi::cursor::Overflow;
 use crate::abi::cursor::Writer;
 use crate::abi::flags::OpenFlags;
+use crate::abi::flags::OpenInFlags;
 use crate::abi::flags::ReleaseFlags;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::Opcode;
@@ -72,6 +73,8 @@ impl Target for Directory {
 pub struct Open<T: Target> {
     /// `O_*` flags, without those that only matter at creation.
     pub flags: u32,
+    /// Drop the set-id bits along with truncating.
+    pub kill_suidgid: bool,
     /// File or directory.
     pub target: T,
 }
@@ -86,7 +89,7 @@ impl<T: Target> Operation for Open<T> {
     fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
         w.put(&OpenIn {
             flags: self.flags,
-            open_flags: 0,
+            open_flags: OpenInFlags::when(self.kill_suidgid, OpenInFlags::KILL_SUIDGID).bits(),
         })
     }
 

@@ -324,6 +324,7 @@ fn flags_are_those_of_the_header() {
         ("InitFlags", "FUSE_", init.clone()),
         ("SetattrValid", "FATTR_", 0..numbers.len()),
         ("OpenFlags", "FOPEN_", 0..numbers.len()),
+        ("OpenInFlags", "FUSE_OPEN_", 0..numbers.len()),
         ("AttrFlags", "FUSE_ATTR_", 0..numbers.len()),
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
         ("IoctlFlags", "FUSE_IOCTL_", 0..numbers.len()),

@@ -146,7 +146,7 @@ proptest! {
         let name = Name::new(b"n").unwrap();
         let _ = Getattr { fh: None }.parse(&bytes);
         let _ = Setattr::default().parse(&bytes);
-        let _ = Create { name, flags: 0, mode: 0, umask: 0, creation: Named }.parse(&bytes);
+        let _ = Create { name, flags: 0, mode: 0, umask: 0, kill_suidgid: false, creation: Named }.parse(&bytes);
         let _ = Statx.parse(&bytes);
         let _ = Statx.parse(bytes.get(..288).unwrap_or(&bytes));
         for size in [0, 400] {

@@ -54,17 +54,23 @@ build_kernel() {
 	say "kernel $kind: built in $((SECONDS - start)) s ($(du -sh "$final/out" | cut -f1))"
 }
 
+# What a kernel depends on. Comments, the order of lines and messages do not count.
+kernel_key() {
+	{
+		grep -hE '^(CONFIG_|# CONFIG_)' "$LAB_DIR/checking/base.config" "$LAB_DIR/checking/$1.config" |
+			sort
+		declare -f checking_make configure_kernel build_kernel | grep -v '^ *say '
+		echo "$ABI"
+		enter sh -c 'clang --version; ld.lld --version; rustc --version; bindgen --version'
+	} | sha256sum | cut -c1-12
+}
+
 # Makes sure that the kernel is there; sets KERNEL to its place.
 checking_kernel() {
 	local kind=$1 key old final
 	[[ " $KINDS " = *" $kind "* ]] || die "there is no checking kernel '$kind'; there are: $KINDS"
 	mkdir -p "$ROOT/k/checking"
-	key=$({
-		cat "$LAB_DIR/checking/base.config" "$LAB_DIR/checking/$kind.config"
-		declare -f checking_make configure_kernel build_kernel
-		echo "$ABI"
-		enter sh -c 'clang --version; ld.lld --version; rustc --version; bindgen --version'
-	} | sha256sum | cut -c1-12)
+	key=$(kernel_key "$kind")
 	final=$CACHE/kernel-$kind-$key
 	exec 9>"$CACHE/lock-$kind"
 	if ! flock -n 9; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""In the VM: conformance runs on both drivers. guest.py [--short] [PART...]"""
+"""In the VM: conformance runs on both drivers. guest.py [--short] [PART[:PATTERN]...]"""
 
 import os
 import subprocess
@@ -18,16 +18,17 @@ PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "stress-ng": stress_ng.run,
 
 def main():
     arguments = sys.argv[1:]
-    short = "--short" in arguments
-    names = [a for a in arguments if a != "--short"] or list(PARTS)
-    if unknown := set(names) - set(PARTS):
+    report.short = "--short" in arguments
+    chosen = [a.partition(":") for a in arguments if a != "--short"]
+    chosen = [(name, pattern or "*") for name, _, pattern in chosen] or [(n, "*") for n in PARTS]
+    if unknown := {name for name, _ in chosen} - set(PARTS):
         sys.exit(f"conformance: unknown part {' '.join(unknown)}; there are {' '.join(PARTS)}")
     subprocess.run(["modprobe", "fuse"])
     # The guest's /tmp is an overlay, which cannot make all kinds of devices.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "none", "/tmp"], check=True)
-    for name in names:
+    for name, pattern in chosen:
         report.say(f"{name} begins")
-        PARTS[name](short)
+        PARTS[name](report.short, pattern)
     report.say("everything is as on the C driver" if not report.failures
                else f"{report.failures} results are worse than on the C driver, or unexplained")
     sys.exit(report.failures > 0)

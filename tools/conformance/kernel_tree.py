@@ -39,7 +39,7 @@ def build(path):
     return objects, time.monotonic() - start
 
 
-def run(short):
+def run(short, _):
     if short:
         return
     where = {"no FUSE": (None, ()), "C": ("passthrough_ll", ("cache=auto",)),
@@ -64,5 +64,5 @@ def run(short):
                           f"kernel-tree {', '.join(SUBTREES)}: {len(objects)} objects",
                           ", ".join(differ))
     report.table("kernel subtrees, built", ["on", "objects", "different", "seconds"], rows)
-    report.save("kernel-tree", [dict(zip(("on", "objects", "different", "seconds"), row))
-                                for row in rows])
+    report.save("kernel-tree", {row[0]: dict(zip(("objects", "different", "seconds"), row[1:]))
+                                for row in rows})

@@ -120,7 +120,7 @@ def compare(mount, c, rust, known):
     return rows, found
 
 
-def run(short):
+def run(short, pattern):
     add_user()
     with open("/tmp/pjdfstest.toml", "w") as f:
         f.write(SETTINGS)
@@ -129,6 +129,8 @@ def run(short):
         if outcome == "FAILED":
             report.say(f"  {test} fails without FUSE: {says}")
     for mount, daemon, options in MATRIX[:1] if short else MATRIX:
+        if not fnmatch.fnmatch(mount, pattern):
+            continue
         report.say(f"pjdfstest on {mount}")
         with concurrent.futures.ThreadPoolExecutor() as pool:
             c, rust = pool.map(lambda driver: run_on(driver, daemon, options), mounts.DRIVERS)

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """Progress, results that tools/lab/count-results counts, tables, and JSON."""
 
+import hashlib
 import json
 import os
 import threading
 import time
 
 RESULTS = "/fuse_rs/build/results"
+MODULE = "/fuse_rs/fuse_rs.ko"
 _start = time.monotonic()
 _lock = threading.Lock()
 _number = 0
 failures = 0
+short = False
 
 
 def say(text):
@@ -40,8 +43,18 @@ def table(title, head, rows):
     print(flush=True)
 
 
-def save(part, data):
+def save(part, rows):
+    """Keeps the rows, {name: what was found}, beside those of other runs of the same module."""
     os.makedirs(RESULTS, exist_ok=True)
-    with open(f"{RESULTS}/conformance-{part}.json", "w") as f:
+    path = f"{RESULTS}/conformance-{'short-' if short else ''}{part}.json"
+    with open(MODULE, "rb") as f:
+        data = {"module": hashlib.sha256(f.read()).hexdigest()[:16], "rows": {}}
+    if os.path.exists(path):
+        with open(path) as f:
+            old = json.load(f)
+        if isinstance(old, dict) and old.get("module") == data["module"]:
+            data = old
+    data["rows"].update(rows)
+    with open(path, "w") as f:
         json.dump(data, f, indent=1)
         f.write("\n")

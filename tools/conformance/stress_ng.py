@@ -3,6 +3,7 @@
 its own verification. One that fails on ours and passes on C fails the run."""
 
 import concurrent.futures
+import fnmatch
 import os
 import re
 import signal
@@ -57,8 +58,9 @@ def run_one(path, name, operations, seconds):
     return outcome(output, process.returncode), " / ".join(says)
 
 
-def run(short):
-    names = [n for n in stressors() if not short or n in SHORT]
+def run(short, pattern):
+    names = [n for n in stressors()
+             if (not short or n in SHORT) and fnmatch.fnmatch(n, pattern)]
     operations, seconds = (20, 2) if short else (200, 6)
     rows = []
     with mounts.Mount("C", DAEMON, OPTIONS) as c, mounts.Mount("Rust", DAEMON, OPTIONS) as rust:
@@ -75,4 +77,4 @@ def run(short):
                  [row for row in rows if row[1:3] != ["passed", "passed"]])
     report.say(f"stress-ng: {len(rows)} stressors, {sum(r[1] == 'passed' for r in rows)} pass on C, "
                f"{sum(r[2] == 'passed' for r in rows)} on Rust")
-    report.save("stress-ng", [dict(zip(("stressor", "c", "rust", "says"), row)) for row in rows])
+    report.save("stress-ng", {row[0]: dict(zip(("c", "rust", "says"), row[1:])) for row in rows})

@@ -24,7 +24,7 @@ for daemon in "$@"; do
 	rm -rf "$work"
 done
 
-python3 tools/demo/report "$results/demo.json" "${rows[@]}"
+python3 tools/demo/report "$results" "${rows[@]}"
 if [ $failed = 0 ]; then
 	echo "demo: $# daemons, ${#rows[@]} steps: everything came out as without FUSE"
 else

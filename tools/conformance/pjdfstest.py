@@ -93,16 +93,16 @@ def reason(known, mount, test):
     return None
 
 
-def compare(mount, c, rust, known):
-    """Rows of the table for one mount, and its differences and shared failures."""
+def compare(mount, tests, c, rust, known):
+    """Rows of the table for one mount, and its differences and shared failures in the tests."""
     groups = collections.defaultdict(lambda: [collections.Counter(), collections.Counter(), []])
     found = {"only_rust": {}, "only_c": {}, "shared": {}}
-    for test in sorted(set(c) | set(rust)):
+    for test in sorted(tests):
         on_c, on_rust = c.get(test, ("missing", "")), rust.get(test, ("missing", ""))
         group = groups[test.split("::")[0]]
         group[0][on_c[0]] += 1
         group[1][on_rust[0]] += 1
-        if on_rust[0] != "ok" and on_c[0] not in ("FAILED", on_rust[0]):
+        if on_rust[0] == "missing" or on_rust[0] != "ok" and on_c[0] not in ("FAILED", on_rust[0]):
             found["only_rust"][test] = on_rust[1] or on_rust[0]
             group[2].append(test)
         elif on_rust[0] == "FAILED":
@@ -116,7 +116,9 @@ def compare(mount, c, rust, known):
     for name, (on_c, on_rust, bad) in sorted(groups.items()):
         rows.append([mount, name, *(on_c[k] for k in ("ok", "FAILED", "skipped")),
                      *(on_rust[k] for k in ("ok", "FAILED", "skipped")), len(bad)])
-        report.result(not bad, f"pjdfstest {name} on {mount}", ", ".join(bad))
+        report.result(not bad, f"pjdfstest {name} on {mount}: {on_rust['ok']} passed, "
+                      f"{on_rust['FAILED']} failed, {on_rust['skipped']} skipped",
+                      ", ".join(bad))
     return rows, found
 
 
@@ -125,7 +127,8 @@ def run(short, pattern):
     with open("/tmp/pjdfstest.toml", "w") as f:
         f.write(SETTINGS)
     known, rows, totals, data = explanations(), [], [], {}
-    for test, (outcome, says) in run_on("none", None, ()).items():
+    tests = run_on("none", None, ())
+    for test, (outcome, says) in tests.items():
         if outcome == "FAILED":
             report.say(f"  {test} fails without FUSE: {says}")
     for mount, daemon, options in MATRIX[:1] if short else MATRIX:
@@ -134,7 +137,7 @@ def run(short, pattern):
         report.say(f"pjdfstest on {mount}")
         with concurrent.futures.ThreadPoolExecutor() as pool:
             c, rust = pool.map(lambda driver: run_on(driver, daemon, options), mounts.DRIVERS)
-        new_rows, found = compare(mount, c, rust, known)
+        new_rows, found = compare(mount, tests, c, rust, known)
         rows += new_rows
         totals.append([mount, *(sum(row[i] for row in new_rows) for i in range(2, 8)),
                        *(len(found[k]) for k in ("only_rust", "only_c", "shared"))])

@@ -28,6 +28,7 @@ for driver in c r; do
 	serve $driver direct $ll,timeout=0,cache=never {}
 	serve $driver valid $ll,timeout=3600,cache=auto {}
 	serve $driver list ./listing {}
+	serve $driver listcache ./listing -o cache {}
 	serve $driver listplus ./listing -o plus {}
 done
 ./bench "$@" c=/tmp/c rust=/tmp/r >"$results"

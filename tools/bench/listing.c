@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * listing [-o plus] [libfuse options] MOUNTPOINT: a server of one directory of 10 000 files. Its
- * replies to READDIR are made beforehand, so that what a listing costs is what the kernel does.
- * With -o plus it has READDIRPLUS and nothing else, without it only READDIR.
+ * listing [-o plus] [-o cache] [libfuse options] MOUNTPOINT: a server of one directory of 10 000
+ * files. Its replies to READDIR are made beforehand, so that what a listing costs is what the kernel
+ * does. With -o plus it has READDIRPLUS and nothing else, without it only READDIR. With -o cache the
+ * kernel may keep the listing.
  */
 #define FUSE_USE_VERSION 312
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +88,13 @@ static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_attr(req, &attr, VALID);
 }
 
+static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fi->cache_readdir = 1;
+	fi->keep_cache = 1;
+	fuse_reply_open(req, fi);
+}
+
 static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		       struct fuse_file_info *fi)
 {
@@ -104,15 +113,24 @@ static struct fuse_lowlevel_ops ops = {
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct fuse_opt opts[] = { { "plus", 0, 1 }, FUSE_OPT_END };
+	struct {
+		int plus, cache;
+	} given = { 0 };
+	const struct fuse_opt opts[] = {
+		{ "plus", offsetof(typeof(given), plus), 1 },
+		{ "cache", offsetof(typeof(given), cache), 1 },
+		FUSE_OPT_END,
+	};
 	struct fuse_cmdline_opts cmdline;
 	struct fuse_session *session;
-	int plus = 0, ret;
+	int ret;
 
-	if (fuse_opt_parse(&args, &plus, opts, NULL) || fuse_parse_cmdline(&args, &cmdline))
+	if (fuse_opt_parse(&args, &given, opts, NULL) || fuse_parse_cmdline(&args, &cmdline))
 		return 2;
-	make_listing(plus);
-	if (plus)
+	make_listing(given.plus);
+	if (given.cache)
+		ops.opendir = do_opendir;
+	if (given.plus)
 		ops.readdirplus = do_readdir;
 	else
 		ops.readdir = do_readdir;

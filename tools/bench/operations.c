@@ -7,7 +7,7 @@
 
 #include "operations.h"
 
-/* auto, direct, valid, list and listplus are the mounts guest.sh makes. */
+/* auto, direct, valid, list, listcache and listplus are the mounts guest.sh makes. */
 const struct operation operations[] = {
 	{ "fstat", "auto", 200, 0, prepare_open, run_fstat, close_fd },
 	{ "lookup miss", "auto", 200, 0, NULL, run_lookup_miss, NULL },
@@ -17,6 +17,7 @@ const struct operation operations[] = {
 	{ "symlink", "auto", 50, 0, NULL, run_symlink, run_unlink },
 	{ "xattr get", "auto", 200, 0, prepare_xattr, run_getxattr, close_fd },
 	{ "readdir 10 000", "list", 1, 0, NULL, run_readdir, NULL },
+	{ "readdir 10 000, cached", "listcache", 1, 0, run_readdir, run_readdir, NULL },
 	{ "readdirplus 10 000", "listplus", 1, 0, NULL, run_readdir, NULL },
 	{ "readdirplus 10 000, new", "listplus", 1, 1, prepare_drop_caches, run_readdir, NULL },
 	{ "write 1 MiB", "auto", 8, 0, prepare_open, run_write_1m, close_fd },

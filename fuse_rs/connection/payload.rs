@@ -33,7 +33,7 @@ impl Payload {
     pub(crate) fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
         match self {
             Self::Own(data) => data.copy_to(dest),
-            Self::Callers(pages) => pages.copy_to(dest),
+            Self::Callers(pages) => dest.put_user_pages(pages),
         }
     }
 }

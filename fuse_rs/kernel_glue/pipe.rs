@@ -8,7 +8,7 @@ use crate::mem::pages::PageRef;
 use crate::mem::pages::SharedPage;
 use crate::mem::pages::SharedPages;
 use crate::mem::pages::PAGE_SIZE;
-use crate::mem::user_pages::Piece;
+use crate::mem::user_pages::UserPages;
 use crate::uio::IovIterSource;
 use crate::uio::MessageSink;
 use core::ptr::NonNull;
@@ -273,9 +273,9 @@ impl MessageSink for PipeSink {
         })
     }
 
-    fn put_piece(&mut self, piece: &Piece<'_>) -> Result {
+    fn put_user_pages(&mut self, pages: &UserPages) -> Result {
         // What is in a pipe must not change, so it is a copy.
-        self.fill(piece.len(), |page, done| piece.append_to(page, done))
+        pages.copy()?.copy_to(self)
     }
 
     fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {

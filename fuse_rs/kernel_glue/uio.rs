@@ -4,7 +4,7 @@
 
 use crate::bindings;
 use crate::mem::pages::SharedPages;
-use crate::mem::user_pages::Piece;
+use crate::mem::user_pages::UserPages;
 pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -125,7 +125,7 @@ pub trait MessageSink {
     }
 
     /// Appends bytes that others may change, as [`MessageSink::put`].
-    fn put_piece(&mut self, piece: &Piece<'_>) -> Result;
+    fn put_user_pages(&mut self, pages: &UserPages) -> Result;
 }
 
 impl MessageSink for IovIterDest<'_> {
@@ -141,8 +141,8 @@ impl MessageSink for IovIterDest<'_> {
         }
     }
 
-    fn put_piece(&mut self, piece: &Piece<'_>) -> Result {
-        if piece.copy_to_iter(self) == piece.len() {
+    fn put_user_pages(&mut self, pages: &UserPages) -> Result {
+        if pages.pieces().all(|piece| piece.copy_to_iter(self)) {
             Ok(())
         } else {
             Err(EFAULT)

@@ -429,6 +429,11 @@ void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset,
 	memcpy_from_page(to, page, offset, len);
 }
 
+void fuse_rs_helper_copy_page(void *to, struct page *page)
+{
+	copy_highpage(virt_to_page(to), page);
+}
+
 void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run)
 {
 	INIT_DELAYED_WORK(work, run);

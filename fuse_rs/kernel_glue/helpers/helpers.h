@@ -185,6 +185,7 @@ size_t fuse_rs_helper_readahead_length(struct readahead_control *rac);
 
 bool fuse_rs_helper_user_backed(const struct iov_iter *iter);
 void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len);
+void fuse_rs_helper_copy_page(void *to, struct page *page);
 
 /* time */
 void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run);

@@ -15,7 +15,7 @@ pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 
 /// Largest order of folios that nobody but us ever sees: the kernel does not have to try hard
 /// for them.
-const MAX_PRIVATE_ORDER: u32 = 3;
+pub(super) const MAX_PRIVATE_ORDER: u32 = 3;
 
 /// One or more pages in a row, filled from the start.
 ///
@@ -262,15 +262,32 @@ impl PageData {
         max_order: impl Fn(usize) -> u32,
     ) -> Result<Self> {
         let len = len.min(source.len());
+        let data = Self::fill_with(len, gfp, max_order, |folio, want| {
+            folio.append_from(source, want)
+        })?;
+        if data.len == 0 && len > 0 {
+            return Err(EFAULT);
+        }
+        Ok(data)
+    }
+
+    /// Has folios filled by `fill`, which is told how much to append and returns how much it has.
+    /// Ends after `len` bytes or when `fill` appends less.
+    pub(super) fn fill_with(
+        len: usize,
+        gfp: bindings::gfp_t,
+        max_order: impl Fn(usize) -> u32,
+        mut fill: impl FnMut(&mut OwnedFolio, usize) -> usize,
+    ) -> Result<Self> {
         let mut folios = KVVec::new();
-        let mut copied = 0usize;
-        while copied < len {
-            let left = len - copied;
+        let mut filled = 0usize;
+        while filled < len {
+            let left = len - filled;
             let fits = (left / PAGE_SIZE).checked_ilog2().unwrap_or(0);
-            let mut folio = OwnedFolio::up_to(gfp, fits.min(max_order(copied / PAGE_SIZE)))?;
+            let mut folio = OwnedFolio::up_to(gfp, fits.min(max_order(filled / PAGE_SIZE)))?;
             let want = left.min(folio.size());
-            let got = folio.append_from(source, want);
-            copied += got;
+            let got = fill(&mut folio, want);
+            filled += got;
             if got > 0 {
                 folios.push(folio, GFP_KERNEL)?;
             }
@@ -278,12 +295,9 @@ impl PageData {
                 break;
             }
         }
-        if copied == 0 && len > 0 {
-            return Err(EFAULT);
-        }
         Ok(Self {
             folios,
-            len: copied,
+            len: filled,
         })
     }
 

@@ -3,9 +3,10 @@
 //! Memory of whoever reads or writes, used where it lies.
 
 use super::pages::OwnedFolio;
+use super::pages::PageData;
+use super::pages::MAX_PRIVATE_ORDER;
 use super::pages::PAGE_SIZE;
 use crate::bindings;
-use crate::uio::MessageSink;
 use crate::vfs::io::AsyncIo;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
@@ -178,7 +179,7 @@ impl UserPages {
     }
 
     /// Page by page.
-    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let mut pages = self.pages.iter();
         self.runs
             .iter()
@@ -200,13 +201,29 @@ impl UserPages {
             })
     }
 
-    /// Copies everything to `dest`.
+    /// What is there at the moment, in pages of our own.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// As [`MessageSink::put`].
-    pub fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
-        self.pieces().try_for_each(|piece| dest.put_piece(&piece))
+    /// `ENOMEM`.
+    pub(crate) fn copy(&self) -> Result<PageData> {
+        let mut pieces = self.pieces();
+        let mut piece = pieces.next();
+        let (gfp, order) = (bindings::GFP_KERNEL, |_| MAX_PRIVATE_ORDER);
+        PageData::fill_with(self.len, gfp, order, |folio, want| {
+            let mut left = want;
+            while let Some(from) = piece.as_mut().filter(|_| left > 0) {
+                left -= from.move_to(folio, left);
+                if from.len == 0 {
+                    piece = pieces.next();
+                }
+            }
+            want - left
+        })
     }
 
     /// Fills the first `len` bytes from `source`; `false` if it gave fewer.
@@ -256,15 +273,12 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Number of bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Copies the bytes to `dest`; returns how many it took.
-    pub(crate) fn copy_to_iter(&self, dest: &mut IovIterDest<'_>) -> usize {
+    /// Copies the bytes to `dest`; `false` if it did not take all.
+    pub(crate) fn copy_to_iter(&self, dest: &mut IovIterDest<'_>) -> bool {
         // SAFETY: The page is valid by the type's invariants, and so is the iterator.
-        unsafe { bindings::copy_page_to_iter(self.page, self.offset, self.len, dest.as_raw()) }
+        let taken =
+            unsafe { bindings::copy_page_to_iter(self.page, self.offset, self.len, dest.as_raw()) };
+        taken == self.len
     }
 
     /// Overwrites the bytes with those of `source`; returns how many it gave.
@@ -273,20 +287,24 @@ impl Piece<'_> {
         unsafe { bindings::copy_page_from_iter(self.page, self.offset, self.len, source.as_raw()) }
     }
 
-    /// Appends the bytes from `start` on to `folio`, as far as they fit; returns how many that were.
-    pub(crate) fn append_to(&self, folio: &mut OwnedFolio, start: usize) -> usize {
-        let len = self.len.saturating_sub(start);
-        folio.append_with(len, |to, len| {
+    /// Appends up to `max` of the bytes to `folio`, as far as they fit, and goes on behind them.
+    /// Returns how many that were.
+    fn move_to(&mut self, folio: &mut OwnedFolio, max: usize) -> usize {
+        let (page, offset) = (self.page, self.offset);
+        let moved = folio.append_with(self.len.min(max), |to, len| {
             // SAFETY: The bytes are in the page by the type's invariants, and there is that much
-            // room.
+            // room; a whole page starts at the start of one in both.
             unsafe {
-                bindings::fuse_rs_helper_memcpy_from_page(
-                    to.cast(),
-                    self.page,
-                    self.offset + start,
-                    len,
-                );
+                if len == PAGE_SIZE && to.cast_const().addr() % PAGE_SIZE == 0 {
+                    bindings::fuse_rs_helper_copy_page(to.cast(), page);
+                } else {
+                    bindings::fuse_rs_helper_memcpy_from_page(to.cast(), page, offset, len);
+                }
             }
-        })
+        });
+        // INVARIANT: These bytes lay in the page.
+        self.offset += moved;
+        self.len -= moved;
+        moved
     }
 }

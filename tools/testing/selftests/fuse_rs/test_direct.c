@@ -792,43 +792,63 @@ TEST(writes_to_the_end_are_not_parallel)
 	two_writes(PARALLEL, 0, O_APPEND, WHOLE, false);
 }
 
-/* The server gets a request with the caller's data through a pipe; the data changes afterwards. */
-TEST(data_in_a_pipe_does_not_change)
+static char spliced_byte(size_t i)
+{
+	return 'a' + i % 23;
+}
+
+/*
+ * The server gets a request with `len` bytes of the caller's data through a pipe; the data changes
+ * afterwards.
+ */
+static void splice_from_caller(size_t shift, size_t len)
 {
 	struct rawfs *fs = ready_fs(0, 0);
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
-	char *shared = memory(WHOLE), *message = (char *)&req;
+	char *shared = memory(WHOLE) + shift, *message = (char *)&req;
 	size_t head = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
-	ssize_t len = 0;
+	ssize_t got = 0;
 	int ends[2];
 	pid_t pid;
 
 	CHECK_EQ(pipe(ends), 0);
 	CHECK(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) >= PART + PAGE);
-	memset(shared, '1', PAGE);
 	pid = fork();
 	if (pid == 0) {
 		int fd = open(rawfs_path(fs, "file"), O_WRONLY | O_DIRECT);
 
 		close(fs->fd);
-		_exit(pwrite(fd, shared, PAGE, 0) != PAGE);
+		_exit(pwrite(fd, shared, len, 0) != (ssize_t)len);
 	}
 	for (;;) {
+		for (size_t i = 0; i < len; i++)
+			shared[i] = spliced_byte(i);
 		CHECK_EQ(poll(&p, 1, 10000), 1);
-		len = splice(fs->fd, NULL, ends[1], NULL, PART + PAGE, 0);
-		CHECK(len > 0);
-		memset(shared, '2', PAGE);
-		CHECK_EQ(read(ends[0], message, len), len);
+		got = splice(fs->fd, NULL, ends[1], NULL, PART + PAGE, 0);
+		CHECK(got > 0);
+		memset(shared, '2', len);
+		CHECK_EQ(read(ends[0], message, got), got);
 		if (req.in.opcode == FUSE_WRITE)
 			break;
-		memset(shared, '1', PAGE);
-		req.len = len - sizeof(req.in);
+		req.len = got - sizeof(req.in);
 		rawfs_default(fs, &req);
 	}
-	CHECK_EQ(len, head + PAGE);
-	for (int i = 0; i < PAGE; i++)
-		CHECK_EQ(message[head + i], '1');
+	CHECK_EQ(got, (ssize_t)(head + len));
+	for (size_t i = 0; i < len; i++)
+		CHECK_EQ(message[head + i], spliced_byte(i));
+	req.len = got - sizeof(req.in);
 	rawfs_default(fs, &req);
 	CHECK_EQ(exit_of(pid), 0);
+	close(ends[0]);
+	close(ends[1]);
 	stop(fs);
+}
+
+TEST(data_in_a_pipe_does_not_change)
+{
+	splice_from_caller(0, PAGE);
+	splice_from_caller(0, 5 * PAGE);
+	splice_from_caller(100, 5 * PAGE);
+	splice_from_caller(PAGE - 1, 2);
+	splice_from_caller(0, PAGE + 1);
 }

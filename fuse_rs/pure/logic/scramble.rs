@@ -8,13 +8,7 @@ const DELTA: u32 = 0x9e37_79b9;
 
 /// Encrypts one 64-bit value.
 pub fn xtea(key: [u32; 4], value: u64) -> u64 {
-    let [k0, k1, k2, k3] = key;
-    let pick = |sum: u32| match sum & 3 {
-        0 => k0,
-        1 => k1,
-        2 => k2,
-        _ => k3,
-    };
+    let pick = |sum: u32| key[sum as usize & 3];
     let mix = |v: u32| ((v << 4) ^ (v >> 5)).wrapping_add(v);
     let (mut low, mut high) = (value as u32, (value >> 32) as u32);
     let mut sum = 0u32;

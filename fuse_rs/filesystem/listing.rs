@@ -160,26 +160,22 @@ fn walk(
     span: Span,
     out: &mut DirEmitter<'_>,
 ) -> Result<Option<bool>> {
-    let reader = &handle.reader;
-    let mut walk = Walk::new(span, reader.last.load(Relaxed));
+    let last = &handle.reader.last;
+    let mut walk = Walk::new(span, last.load(Relaxed), out.position());
     while let Some(at) = walk.at() {
-        let index = at / PAGE;
-        let page = dir.directory_page(index)?;
+        let page = dir.directory_page(at / PAGE)?;
         let Some(page) = page.filter(|page| page.is_valid()) else {
             return Ok(None);
         };
-        while let Some(at) = walk.at().filter(|at| at / PAGE == index) {
-            let Some(entry) = walk.look(page.bytes(), out.position()) else {
-                continue;
-            };
-            if !out.emit(entry.name, entry.ino, entry.kind, entry.next) {
-                return Ok(Some(true));
-            }
-            reader.last.store(at, Relaxed);
-            walk.pass(&entry);
+        let has_room = walk.list_page(page.bytes(), |entry| {
+            out.emit(entry.name, entry.ino, entry.kind, entry.next)
+        });
+        last.store(walk.hint(), Relaxed);
+        if !has_room {
+            return Ok(Some(true));
         }
     }
-    Ok(Some(walk.ends_at(out.position())))
+    Ok(Some(walk.is_at_the_end()))
 }
 
 /// The server has listed these entries from `position` on, after which the directory goes on; none

@@ -246,6 +246,7 @@ unsafe fn run<T: IoOperations>(
 }
 
 /// A byte count or a negated errno as a result.
+#[inline]
 pub(crate) fn size_result(value: isize) -> Result<usize> {
     if value < 0 {
         Err(Error::from_errno(value as i32))

@@ -42,17 +42,19 @@ fn is_component(name: &[u8]) -> bool {
         }
         rest = tail;
     }
-    !rest.iter().any(|byte| *byte == b'/' || *byte == 0)
+    rest.iter().all(|byte| *byte != b'/' && *byte != 0)
 }
 
 impl Entry<'_> {
     /// Bytes on the wire, with the padding.
+    #[inline]
     pub fn wire_len(&self) -> usize {
         padded(size_of::<Dirent>().saturating_add(self.name.len()))
     }
 }
 
 /// `len` rounded up to the 8 bytes to which entries are padded.
+#[inline]
 const fn padded(len: usize) -> usize {
     len.saturating_add(len.wrapping_neg() & 7)
 }

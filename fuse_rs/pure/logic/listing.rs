@@ -7,10 +7,10 @@
 //! page, and what is left of a page is zero. A listing that starts anew gets pages that no listing
 //! before it had, so that an offset also says which listing it is of.
 
-use super::dirents::Entries;
 use super::dirents::Entry;
 use crate::abi::attr::Dirent;
 use crate::abi::cursor::Overflow;
+use crate::abi::cursor::Reader;
 use crate::abi::cursor::Writer;
 use crate::op::entry::Time;
 
@@ -190,6 +190,23 @@ pub fn put(page: &mut [u8], offset: usize, entry: &Entry<'_>) -> Result<usize, O
     Ok(offset.saturating_add(len))
 }
 
+/// The entry with which `bytes` start, as [`put`] has written it, and what comes behind it; none if
+/// there is none. Names have been checked before they were put here, and nobody else writes here.
+#[inline]
+fn stored(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let mut reader = Reader::new(bytes);
+    let head = reader.take::<Dirent>().ok()?;
+    let name = reader.bytes(head.namelen as usize).ok()?;
+    let entry = Entry {
+        name,
+        ino: head.ino,
+        next: head.off,
+        kind: head.kind,
+    };
+    let rest = bytes.get(entry.wire_len()..).unwrap_or(&[]);
+    (!name.is_empty()).then_some((entry, rest))
+}
+
 /// A way through a whole listing to the entries from a position on.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
@@ -197,16 +214,22 @@ pub struct Walk {
     at: u64,
     /// The position of the entry at `at`; not known where the walk starts at a hint.
     here: Option<u64>,
+    /// The position of what is to be listed next.
+    wanted: u64,
+    /// Offset of the entry that was listed last.
+    listed: u64,
 }
 
 impl Walk {
-    /// Through `span`. `hint` is the offset of the entry that was listed last, in this or in
-    /// another listing, or zero.
-    pub fn new(span: Span, hint: u64) -> Self {
+    /// Through `span`, to the entry at position `wanted`. `hint` is the offset of the entry that was
+    /// listed last, in this or in another listing, or zero.
+    pub fn new(span: Span, hint: u64, wanted: u64) -> Self {
         let mut walk = Self {
             span,
             at: hint,
             here: None,
+            wanted,
+            listed: hint,
         };
         if !(span.start..span.end).contains(&hint) {
             walk.restart();
@@ -219,46 +242,58 @@ impl Walk {
         self.here = Some(0);
     }
 
-    /// The offset of what is looked at next; none at the end.
+    /// The offset of what comes next; none at the end.
     pub fn at(&self) -> Option<u64> {
         (self.at < self.span.end).then_some(self.at)
     }
 
-    /// Whether the directory ends at `position`, as far as the walk has got.
-    pub fn ends_at(&self, position: u64) -> bool {
-        self.at().is_none() && self.here == Some(position)
+    /// The offset of the entry that was listed last, for the next walk.
+    pub fn hint(&self) -> u64 {
+        self.listed
     }
 
-    /// Looks at one entry of `page`, which is the one the walk is at. Returns it if it is the one
-    /// at position `wanted`; then [`Walk::pass`] goes on.
-    pub fn look<'p>(&mut self, page: &'p [u8], wanted: u64) -> Option<Entry<'p>> {
-        let size = page.len() as u64;
-        let offset = self.at.checked_rem(size).unwrap_or(0);
-        let rest = page.get(offset as usize..).unwrap_or(&[]);
-        match Entries::new(rest).next() {
-            Some(Ok(entry)) => match self.here {
-                Some(here) if here == wanted => Some(entry),
-                None if entry.next != wanted => {
-                    self.restart();
-                    None
-                }
-                _ => {
-                    self.pass(&entry);
-                    None
-                }
-            },
-            _ => {
+    /// Whether everything has been listed.
+    pub fn is_at_the_end(&self) -> bool {
+        self.at().is_none() && self.here == Some(self.wanted)
+    }
+
+    /// Lists what is left of `page`, which is the one the walk is at, by `list`. Ends early if that
+    /// returns `false`: there is no room for the entry.
+    #[inline]
+    pub fn list_page<'p>(
+        &mut self,
+        page: &'p [u8],
+        mut list: impl FnMut(&Entry<'p>) -> bool,
+    ) -> bool {
+        let size = page.len().max(1) as u64;
+        let offset = self.at % size;
+        let end = self.at.saturating_add(size - offset);
+        let mut rest = page.get(offset as usize..).unwrap_or(&[]);
+        while self.at < self.span.end {
+            let Some((entry, behind)) = stored(rest) else {
                 // The rest of the page is empty.
-                self.at = self.at.saturating_sub(offset).saturating_add(size.max(1));
-                None
+                self.at = end;
+                break;
+            };
+            match self.here {
+                Some(here) if here == self.wanted => {
+                    if !list(&entry) {
+                        return false;
+                    }
+                    self.listed = self.at;
+                    self.wanted = entry.next;
+                }
+                None if entry.next != self.wanted => {
+                    self.restart();
+                    break;
+                }
+                _ => {}
             }
+            self.at = self.at.saturating_add(entry.wire_len() as u64);
+            self.here = Some(entry.next);
+            rest = behind;
         }
-    }
-
-    /// Goes on behind `entry`.
-    pub fn pass(&mut self, entry: &Entry<'_>) {
-        self.at = self.at.saturating_add(entry.wire_len() as u64);
-        self.here = Some(entry.next);
+        true
     }
 }
 
@@ -403,23 +438,25 @@ mod tests {
         pages: &[[u8; PAGE]],
         span: Span,
         hint: u64,
-        mut position: u64,
+        position: u64,
         most: usize,
     ) -> (std::vec::Vec<u64>, u64, bool) {
-        let (mut listed, mut last) = (std::vec::Vec::new(), hint);
-        let mut walk = Walk::new(span, hint);
+        let mut listed = std::vec::Vec::new();
+        let mut walk = Walk::new(span, hint, position);
         while let Some(at) = walk.at() {
             let page = &pages[((at - span.start) as usize) / PAGE];
-            if let Some(entry) = walk.look(page, position) {
-                if listed.len() == most {
-                    break;
+            let has_room = walk.list_page(page, |entry| {
+                let has_room = listed.len() < most;
+                if has_room {
+                    listed.push(entry.ino);
                 }
-                listed.push(entry.ino);
-                (last, position) = (at, entry.next);
-                walk.pass(&entry);
+                has_room
+            });
+            if !has_room {
+                break;
             }
         }
-        (listed, last, walk.ends_at(position))
+        (listed, walk.hint(), walk.is_at_the_end())
     }
 
     #[test]

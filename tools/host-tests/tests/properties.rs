@@ -342,13 +342,16 @@ proptest! {
         hint in 0u64..3000,
         wanted in 0u64..3,
     ) {
-        let mut walk = Walk::new(Span { start, end: start + len }, hint);
+        let mut walk = Walk::new(Span { start, end: start + len }, hint, wanted);
         let mut steps = 0;
         while walk.at().is_some() {
-            if let Some(entry) = walk.look(&page, wanted) {
-                walk.pass(&entry);
-            }
-            steps += 1;
+            let mut listed = 0;
+            let has_room = walk.list_page(&page, |_| {
+                listed += 1;
+                true
+            });
+            prop_assert!(has_room);
+            steps += listed + 1;
             prop_assert!(steps <= 2 * len + 2);
         }
     }

@@ -7,12 +7,10 @@
 #include <linux/filelock.h>
 #include <linux/fs_struct.h>
 #include <linux/kdev_t.h>
-#include <linux/highmem.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 #include "helpers.h"
 
@@ -168,126 +166,6 @@ bool fuse_rs_helper_d_in_lookup(struct dentry *dentry)
 	return d_in_lookup(dentry);
 }
 
-void fuse_rs_helper_folio_get(struct folio *folio)
-{
-	folio_get(folio);
-}
-
-void fuse_rs_helper_folio_put(struct folio *folio)
-{
-	folio_put(folio);
-}
-
-void fuse_rs_helper_folio_unlock(struct folio *folio)
-{
-	folio_unlock(folio);
-}
-
-size_t fuse_rs_helper_folio_size(struct folio *folio)
-{
-	return folio_size(folio);
-}
-
-loff_t fuse_rs_helper_folio_pos(struct folio *folio)
-{
-	return folio_pos(folio);
-}
-
-bool fuse_rs_helper_folio_uptodate(struct folio *folio)
-{
-	return folio_test_uptodate(folio);
-}
-
-void fuse_rs_helper_folio_mark_uptodate(struct folio *folio)
-{
-	folio_mark_uptodate(folio);
-}
-
-size_t fuse_rs_helper_copy_folio_from_iter(struct folio *folio, size_t offset, size_t bytes,
-					   struct iov_iter *i)
-{
-	return copy_folio_from_iter(folio, offset, bytes, i);
-}
-
-void fuse_rs_helper_folio_zero_segment(struct folio *folio, size_t start, size_t end)
-{
-	folio_zero_segment(folio, start, end);
-}
-
-void fuse_rs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,
-				    size_t len)
-{
-	memcpy_to_folio(folio, offset, from, len);
-}
-
-void fuse_rs_helper_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len)
-{
-	memcpy_from_folio(to, folio, offset, len);
-}
-
-struct folio *fuse_rs_helper_readahead_folio(struct readahead_control *rac)
-{
-	return __readahead_folio(rac);
-}
-
-struct folio *fuse_rs_helper_lock_cached_folio(struct address_space *mapping, pgoff_t index,
-					       bool create)
-{
-	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_WRITE | (create ? FGP_CREAT : 0),
-				   mapping_gfp_mask(mapping));
-}
-
-struct folio *fuse_rs_helper_get_cached_folio(struct address_space *mapping, pgoff_t index)
-{
-	return __filemap_get_folio(mapping, index, FGP_ACCESSED, 0);
-}
-
-struct folio *fuse_rs_helper_make_low_folio(struct address_space *mapping, pgoff_t index)
-{
-	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_ACCESSED | FGP_CREAT,
-				   mapping_gfp_constraint(mapping, ~__GFP_HIGHMEM));
-}
-
-int fuse_rs_helper_folio_lock_killable(struct folio *folio)
-{
-	return folio_lock_killable(folio);
-}
-
-struct folio *fuse_rs_helper_alloc_folio(gfp_t gfp, unsigned int order)
-{
-	return folio_alloc(gfp, order);
-}
-
-void *fuse_rs_helper_folio_address(struct folio *folio)
-{
-	return folio_address(folio);
-}
-
-int fuse_rs_helper_folio_ref_count(struct folio *folio)
-{
-	return folio_ref_count(folio);
-}
-
-int fuse_rs_helper_add_folio(struct address_space *mapping, struct folio *folio, pgoff_t index)
-{
-	return filemap_add_folio(mapping, folio, index, mapping_gfp_mask(mapping) | __GFP_WRITE);
-}
-
-unsigned int fuse_rs_helper_max_folio_order(struct address_space *mapping)
-{
-	return mapping_max_folio_order(mapping);
-}
-
-void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order)
-{
-	mapping_set_folio_order_range(mapping, 0, order);
-}
-
-size_t fuse_rs_helper_readahead_length(struct readahead_control *rac)
-{
-	return readahead_length(rac);
-}
-
 void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table)
 {
@@ -332,19 +210,9 @@ bool fuse_rs_helper_dir_emit(struct dir_context *ctx, const char *name, int len,
 	return dir_emit(ctx, name, len, ino, type);
 }
 
-int fuse_rs_helper_get_user_u32(u32 *value, unsigned long address)
-{
-	return get_user(*value, (u32 __user *)address);
-}
-
 void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link)
 {
 	set_delayed_call(done, kfree_link, link);
-}
-
-void fuse_rs_helper_set_delayed_folio_put(struct delayed_call *done, struct folio *folio)
-{
-	set_delayed_call(done, page_put_link, folio);
 }
 
 struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file)
@@ -355,11 +223,6 @@ struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file)
 void fuse_rs_helper_get_file(struct file *file)
 {
 	get_file(file);
-}
-
-struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio)
-{
-	return folio->mapping;
 }
 
 u32 fuse_rs_helper_result_u32(const struct fs_parse_result *result)
@@ -382,56 +245,14 @@ bool fuse_rs_helper_current_was_killed(void)
 	return (current->flags & PF_EXITING) && (current->signal->group_exit_code & 0x7f);
 }
 
-size_t fuse_rs_helper_pipe_room(const struct pipe_inode_info *pipe)
-{
-	return pipe->max_usage - pipe_occupancy(pipe->head, pipe->tail);
-}
-
-ssize_t fuse_rs_helper_add_page_to_pipe(struct pipe_inode_info *pipe, void *address,
-					unsigned int len)
-{
-	return add_to_pipe(pipe, &(struct pipe_buffer){ .page = virt_to_page(address), .len = len,
-							 .ops = &nosteal_pipe_buf_ops });
-}
-
 bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx)
 {
 	return dir_emit_dots(file, ctx);
 }
 
-void fuse_rs_helper_get_page(void *address)
-{
-	get_page(virt_to_page(address));
-}
-
-void fuse_rs_helper_put_page(void *address)
-{
-	put_page(virt_to_page(address));
-}
-
 u64 fuse_rs_helper_ticks_nanos(void)
 {
 	return jiffies64_to_nsecs(get_jiffies_64());
-}
-
-unsigned long fuse_rs_helper_totalram_pages(void)
-{
-	return totalram_pages();
-}
-
-bool fuse_rs_helper_user_backed(const struct iov_iter *iter)
-{
-	return user_backed_iter(iter);
-}
-
-void fuse_rs_helper_memcpy_from_page(char *to, struct page *page, size_t offset, size_t len)
-{
-	memcpy_from_page(to, page, offset, len);
-}
-
-void fuse_rs_helper_copy_page(void *to, struct page *page)
-{
-	copy_highpage(virt_to_page(to), page);
 }
 
 void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run)
@@ -442,56 +263,6 @@ void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run
 void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds)
 {
 	schedule_delayed_work(work, secs_to_jiffies(seconds));
-}
-
-void fuse_rs_helper_pagefault_disable(void)
-{
-	pagefault_disable();
-}
-
-void fuse_rs_helper_pagefault_enable(void)
-{
-	pagefault_enable();
-}
-
-struct pipe_buffer *fuse_rs_helper_pipe_buffer(struct pipe_inode_info *pipe, unsigned int n)
-{
-	return n < pipe_buf_usage(pipe) ? pipe_buf(pipe, pipe->tail + n) : NULL;
-}
-
-void fuse_rs_helper_pipe_drop_buffer(struct pipe_inode_info *pipe)
-{
-	pipe->tail++;
-}
-
-bool fuse_rs_helper_pipe_buf_get(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
-{
-	return pipe_buf_get(pipe, buf);
-}
-
-int fuse_rs_helper_pipe_buf_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
-{
-	return pipe_buf_confirm(pipe, buf);
-}
-
-void fuse_rs_helper_pipe_buf_release(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
-{
-	pipe_buf_release(pipe, buf);
-}
-
-void fuse_rs_helper_pipe_wake_writers(struct pipe_inode_info *pipe)
-{
-	wake_up_interruptible(&pipe->wr_wait);
-}
-
-int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n)
-{
-	return folio_wait_locked_killable(batch->folios[n]);
-}
-
-void fuse_rs_helper_folio_batch_release(struct folio_batch *batch)
-{
-	folio_batch_release(batch);
 }
 
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry)

@@ -6,6 +6,7 @@ pub(crate) mod attributes;
 pub(crate) mod birth;
 pub(crate) mod dentry;
 pub(crate) mod directory;
+pub(crate) mod export;
 pub(crate) mod handle;
 pub(crate) mod inode;
 pub(crate) mod ioctl;

@@ -66,6 +66,15 @@ impl ServerNode {
         Ok(NodeMemory::new()?.with(NodeId::ROOT, 0))
     }
 
+    /// A node that somebody asks about without having looked it up: nothing is given back.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn not_looked_up(id: NodeId) -> Result<Arc<Self>> {
+        Ok(NodeMemory::new()?.with(id, 0))
+    }
+
     /// Its id on the wire.
     pub(crate) fn id(&self) -> NodeId {
         self.id

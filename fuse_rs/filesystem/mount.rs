@@ -90,6 +90,9 @@ impl Agreement for Apply {
             // Privileges others give the file end by the server, which is told of each change.
             sb.remember_lack_of_privileges();
         }
+        if terms.features.contains(InitFlags::NO_EXPORT_SUPPORT) {
+            sb.forbid_decoding();
+        }
         if let Some(seconds) = terms.request_timeout {
             let mount = sb.data();
             match Watch::start(&mount.connection, seconds) {

@@ -26,6 +26,7 @@ mod generated {
 pub(crate) use generated::*;
 
 // Opaque in the kernel crate's bindings, complete in ours.
+pub(crate) use generated::export_operations;
 pub(crate) use generated::filemap_get_folios;
 pub(crate) use generated::folio_batch;
 pub(crate) use generated::fs_context;
@@ -35,6 +36,7 @@ pub(crate) use generated::kstatfs;
 pub(crate) use generated::sget_fc;
 /// The kernel crate's incomplete types, for its function pointers.
 pub(crate) mod opaque {
+    pub(crate) use kernel::bindings::export_operations;
     pub(crate) use kernel::bindings::fs_context;
     pub(crate) use kernel::bindings::kstatfs;
 }

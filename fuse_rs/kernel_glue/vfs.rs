@@ -11,6 +11,7 @@ pub mod context;
 pub mod deferred;
 pub mod dentry;
 pub mod dir_ops;
+pub mod export;
 pub mod file;
 pub mod file_ops;
 pub mod fs_type;

@@ -5,6 +5,7 @@
 pub mod attr_version;
 pub mod background;
 pub mod dirents;
+pub mod file_id;
 pub mod forget_turn;
 pub mod freshness;
 pub mod listing;

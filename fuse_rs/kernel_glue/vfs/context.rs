@@ -6,6 +6,7 @@ use super::caller::Gid;
 use super::caller::Uid;
 use super::caller::UserNamespace;
 use super::dentry::DentryOperations;
+use super::export::ExportOperations;
 use super::fs_type::TypeSlot;
 use super::super_block::drop_data;
 use super::super_block::FilledSuper;
@@ -138,7 +139,9 @@ impl MountLog<'_> {
 }
 
 /// How a file system is mounted.
-pub trait MountOperations: SuperOperations + DentryOperations + XattrOperations {
+pub trait MountOperations:
+    SuperOperations + DentryOperations + XattrOperations + ExportOperations
+{
     /// The options it knows.
     const OPTIONS: &'static [OptionSpec];
     /// [`MountOperations::OPTIONS`] as a table for the kernel; from [`spec_table`].

@@ -4,6 +4,9 @@
 
 use super::attributes::FsStatistics;
 use super::dentry::Dentry;
+use super::dentry::DentryOperations;
+use super::export::ExportOperations;
+use super::export::ExportTable;
 use super::inode::Inode;
 use super::xattr::HandlerTable;
 use super::xattr::XattrOperations;
@@ -146,7 +149,10 @@ pub struct SuperSettings<'a> {
     pub suffix: &'static CStr,
 }
 
-impl<'a, T: SuperOperations + XattrOperations + super::dentry::DentryOperations> NewSuper<'a, T> {
+impl<'a, T> NewSuper<'a, T>
+where
+    T: SuperOperations + XattrOperations + DentryOperations + ExportOperations,
+{
     /// Wraps a super block that is being filled.
     ///
     /// # Safety
@@ -174,6 +180,7 @@ impl<'a, T: SuperOperations + XattrOperations + super::dentry::DentryOperations>
             (*sb).s_magic = settings.magic as usize;
             (*sb).s_op = SuperTable::<T>::get();
             (*sb).s_xattr = HandlerTable::<T>::get();
+            (*sb).s_export_op = ExportTable::<T>::both_ways();
             (*sb).s_maxbytes = bindings::FUSE_RS_MAX_LFS_FILESIZE as i64;
             (*sb).s_time_gran = 1;
             (*sb).s_iflags |=

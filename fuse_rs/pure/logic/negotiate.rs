@@ -47,7 +47,7 @@ features! {
     POSIX_LOCKS: Offered;
     FILE_OPS: Not("never had a meaning for the kernel");
     ATOMIC_O_TRUNC: Offered;
-    EXPORT_SUPPORT: Not("file handles are not implemented yet");
+    EXPORT_SUPPORT: Offered;
     BIG_WRITES: Offered;
     DONT_MASK: Offered;
     SPLICE_WRITE: Offered;
@@ -80,7 +80,7 @@ features! {
     HAS_EXPIRE_ONLY: Offered;
     DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
     PASSTHROUGH: Not("passthrough is not implemented yet");
-    NO_EXPORT_SUPPORT: Not("file handles are not implemented yet");
+    NO_EXPORT_SUPPORT: Offered;
     HAS_RESEND: Offered;
     ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
     OVER_IO_URING: Not("the io_uring transport is not implemented yet");

@@ -275,6 +275,86 @@ impl Operation for Lookup<'_> {
     });
 }
 
+/// Looks up a node by its id, as the entry "." of itself.
+pub struct LookupSelf {
+    /// The node.
+    pub node: NodeId,
+}
+
+impl Operation for LookupSelf {
+    const OPCODE: Opcode = Opcode::Lookup;
+
+    fn body_len(&self) -> usize {
+        2
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.bytes(b".\0")
+    }
+
+    struct_reply!(EntryOut => Option<Entry>, |entry, this| {
+        if entry.nodeid == 0 {
+            return Ok(None);
+        }
+        let entry = Entry::from_wire(&entry)?;
+        if entry.node == this.node {
+            Ok(Some(entry))
+        } else {
+            Err(Malformed)
+        }
+    });
+}
+
+/// Looks up the directory that a directory is in, as its entry "..".
+pub struct LookupParent;
+
+/// The directory that a directory is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// There is none.
+    None,
+    /// The root, of which no lookups are counted.
+    Root,
+    /// Another directory.
+    Other(Entry),
+}
+
+impl Parent {
+    /// The node, if a lookup of it has been counted.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::None | Self::Root => None,
+            Self::Other(entry) => Some(entry.node),
+        }
+    }
+}
+
+impl Operation for LookupParent {
+    const OPCODE: Opcode = Opcode::Lookup;
+
+    fn body_len(&self) -> usize {
+        3
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.bytes(b"..\0")
+    }
+
+    struct_reply!(EntryOut => Parent, |entry, _this| {
+        match NodeId::from_server(entry.nodeid) {
+            None => return Ok(Parent::None),
+            Some(NodeId::ROOT) => return Ok(Parent::Root),
+            Some(_) => {}
+        }
+        let entry = Entry::from_wire(&entry)?;
+        if entry.attr.kind == FileType::Directory {
+            Ok(Parent::Other(entry))
+        } else {
+            Err(Malformed)
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,6 +405,31 @@ mod tests {
         let mut bad = entry();
         bad.attr.size = 1 << 63;
         assert!(lookup(&bad).is_err());
+    }
+
+    #[test]
+    fn a_node_is_found_in_itself() {
+        let found = |node| {
+            LookupSelf {
+                node: NodeId::from_server(node).unwrap(),
+            }
+            .parse(entry().as_bytes())
+        };
+        assert!(matches!(found(2), Ok(Some(_))));
+        assert!(found(3).is_err());
+    }
+
+    #[test]
+    fn a_parent_is_a_directory() {
+        let mut out = entry();
+        assert!(LookupParent.parse(out.as_bytes()).is_err());
+        out.attr.mode = 0o040_755;
+        let parent = LookupParent.parse(out.as_bytes()).unwrap();
+        assert_eq!(parent.node(), NodeId::from_server(2));
+        out.nodeid = 1;
+        assert_eq!(LookupParent.parse(out.as_bytes()), Ok(Parent::Root));
+        out.nodeid = 0;
+        assert_eq!(LookupParent.parse(out.as_bytes()), Ok(Parent::None));
     }
 
     #[test]

@@ -100,6 +100,10 @@ void rawfs_entry(struct rawfs *fs, uint64_t node, struct fuse_entry_out *out)
 
 static uint64_t find(struct rawfs *fs, uint64_t parent, const char *name)
 {
+	if (!strcmp(name, "."))
+		return parent < RAWFS_NODES && fs->node[parent].used ? parent : 0;
+	if (!strcmp(name, ".."))
+		return fs->node[parent].parent;
 	for (uint64_t i = 2; i < RAWFS_NODES; i++)
 		if (fs->node[i].used && fs->node[i].parent == parent && fs->node[i].name[0] &&
 		    !strcmp(fs->node[i].name, name))
@@ -133,8 +137,11 @@ static uint64_t add(struct rawfs *fs, uint64_t parent, const char *name, uint32_
 
 void rawfs_reply_entry(struct rawfs *fs, uint64_t unique, const struct fuse_entry_out *out)
 {
-	fs->node[out->nodeid].nlookup++;
-	fs->looked_up++;
+	/* Lookups of the root are not given back. */
+	if (out->nodeid > FUSE_ROOT_ID) {
+		fs->node[out->nodeid].nlookup++;
+		fs->looked_up++;
+	}
 	rawfs_reply(fs->fd, unique, 0, out, sizeof(*out));
 }
 

@@ -54,22 +54,31 @@ impl UserLimits {
     }
 }
 
-const fn setting(name: &'static CStr, first: u32, min: u32) -> Number {
-    Number {
-        name,
-        first,
-        min,
-        max: u16::MAX as u32,
-    }
+macro_rules! settings {
+    ($($setting:ident $name:literal $first:literal $min:literal;)*) => {
+        #[derive(Clone, Copy)]
+        enum Setting {
+            $($setting,)*
+        }
+
+        const SETTINGS_LEN: usize = [$(Setting::$setting),*].len();
+
+        /// In the order of `Setting`.
+        static SETTINGS: [Number; SETTINGS_LEN] = [$(Number {
+            name: $name,
+            first: $first,
+            min: $min,
+            max: u16::MAX as u32,
+        }),*];
+    };
 }
 
-const SETTINGS_LEN: usize = 3;
-
-static SETTINGS: [Number; SETTINGS_LEN] = [
-    setting(c"max_pages_limit", 256, 1),
-    setting(c"default_request_timeout", 0, 0),
-    setting(c"max_request_timeout", 0, 0),
-];
+settings! {
+    MaxPagesLimit c"max_pages_limit" 256 1;
+    DefaultRequestTimeout c"default_request_timeout" 0 0;
+    MaxRequestTimeout c"max_request_timeout" 0 0;
+    InvalWq c"inval_wq" 0 0;
+}
 
 /// The values of `SETTINGS`.
 pub(crate) type Settings = Numbers<SETTINGS_LEN>;
@@ -140,19 +149,28 @@ impl Control {
         &self.numbers
     }
 
+    fn setting(&self, setting: Setting) -> u32 {
+        self.numbers.get(setting as usize)
+    }
+
     /// Most pages per request, for any server.
     pub(crate) fn max_pages_limit(&self) -> u16 {
-        u16::try_from(self.numbers.get(0)).unwrap_or(u16::MAX)
+        u16::try_from(self.setting(Setting::MaxPagesLimit)).unwrap_or(u16::MAX)
     }
 
     /// Seconds for a request of servers that do not say; zero for no limit.
     pub(crate) fn default_request_timeout(&self) -> u32 {
-        self.numbers.get(1)
+        self.setting(Setting::DefaultRequestTimeout)
     }
 
     /// Most seconds for a request, for any server; zero for no limit.
     pub(crate) fn max_request_timeout(&self) -> u32 {
-        self.numbers.get(2)
+        self.setting(Setting::MaxRequestTimeout)
+    }
+
+    /// After how many seconds it is looked for names whose time is over; zero for never.
+    pub(crate) fn inval_wq(&self) -> u32 {
+        self.setting(Setting::InvalWq)
     }
 
     /// Shows `connection` as `number` as long as the returned value lives.

@@ -6,6 +6,7 @@ pub(crate) mod attributes;
 pub(crate) mod birth;
 pub(crate) mod dentry;
 pub(crate) mod directory;
+pub(crate) mod expiry;
 pub(crate) mod export;
 pub(crate) mod handle;
 pub(crate) mod inode;
@@ -48,6 +49,7 @@ impl FileSystem for Fuse {
     type Config = options::Config;
     type Super = mount::Mount;
     type Inode = inode::InodeData;
+    type Entry = expiry::Place;
     type Handle = handle::Handle;
 
     fn inode_cache() -> &'static InodeCache<Self> {

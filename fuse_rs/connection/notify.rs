@@ -12,6 +12,9 @@ pub(crate) trait Audience: Send + Sync {
     /// Takes a notification, and the data that came with it. May wait for requests, but only
     /// for such that end with the connection.
     fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result;
+
+    /// Looks after what it keeps, from time to time. Waits as [`Audience::notify`] may.
+    fn look_after(&self);
 }
 
 /// An [`Audience`] that can be shared.
@@ -50,5 +53,17 @@ impl Connection {
         }
         let listener = self.listener.lock().clone().ok_or(ENOENT)?;
         listener.0.notify(notice, data)
+    }
+
+    /// Lets those who are told look after what they keep; whether that is to be done again.
+    pub(crate) fn remind(&self) -> bool {
+        let _work = self.work();
+        if self.has_ended() {
+            return false;
+        }
+        let listener = self.listener.lock().clone();
+        listener
+            .inspect(|listener| listener.0.look_after())
+            .is_some()
     }
 }

@@ -3,10 +3,13 @@
 //! How long a name may be believed.
 
 use super::attributes;
+use super::expiry;
+use super::expiry::Place;
 use super::inode;
 use super::Dentry;
 use super::Fuse;
 use super::Inode;
+use super::SuperBlock;
 use crate::connection::call::Envelope;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
@@ -16,6 +19,7 @@ use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::dentry::DentryOperations;
 use kernel_glue::vfs::dentry::Validity;
 use kernel_glue::vfs::dentry::Walk;
+use kernel_glue::vfs::remembered::Remembered;
 
 impl DentryOperations for Fuse {
     fn revalidate(dir: &Inode, name: &[u8], dentry: &Dentry, walk: Walk) -> Result<Validity> {
@@ -33,6 +37,18 @@ impl DentryOperations for Fuse {
             return Ok(Validity::NeedSleep);
         }
         look_again(dir, name, dentry, known)
+    }
+
+    fn new_entry() -> Place {
+        Place::new()
+    }
+
+    fn entry_made(sb: &SuperBlock, entry: Arc<Remembered<Self>>) {
+        expiry::entry_made(sb, entry);
+    }
+
+    fn entry_gone(sb: &SuperBlock, entry: &Remembered<Self>) {
+        expiry::entry_gone(sb, entry);
     }
 }
 

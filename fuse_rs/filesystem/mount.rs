@@ -2,6 +2,8 @@
 
 //! Mounting.
 
+use super::expiry::Clock;
+use super::expiry::Expiry;
 use super::inode;
 use super::lock::Unkept;
 use super::notify::Ears;
@@ -50,6 +52,10 @@ pub(crate) struct Mount {
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
     listing: SetOnce<Listing>,
+    /// Drops names whose time is over.
+    pub(crate) expiry: Option<Pin<KBox<Expiry>>>,
+    /// Says when.
+    clock: SetOnce<Pin<KBox<Periodic<Clock>>>>,
     /// Looks after requests that are not answered.
     watch: SetOnce<Pin<KBox<Periodic<Watch>>>>,
 }
@@ -153,6 +159,8 @@ impl MountOperations for Fuse {
             unkept: Unkept::none(),
             polled: Polled::new()?,
             listing: SetOnce::new(),
+            expiry: Expiry::new(config.control.inval_wq())?,
+            clock: SetOnce::new(),
             watch: SetOnce::new(),
         };
         Ok(KBox::new(mount, GFP_KERNEL)?)
@@ -165,6 +173,7 @@ impl MountOperations for Fuse {
     ) -> Result<FilledSuper<'a, Self>> {
         let server = config.server.as_ref().ok_or(EINVAL)?;
         let root_mode = config.root_mode.ok_or(EINVAL)?;
+        let remembers_entries = sb.data().expiry.is_some();
         let sb = sb.set_up(&SuperSettings {
             magic: MAGIC,
             block_size: if config.block {
@@ -173,6 +182,7 @@ impl MountOperations for Fuse {
                 PAGE_SIZE
             },
             subtype: config.subtype.as_deref(),
+            remembers_entries,
             suffix: if config.block { c"-fuseblk" } else { c"" },
         })?;
         let root = inode::make_root(sb.super_block(), root_mode)?;
@@ -182,6 +192,9 @@ impl MountOperations for Fuse {
         let super_block = filled.super_block();
         let mount = super_block.data();
         mount.connection.listen(ears)?;
+        if let Some(expiry) = &mount.expiry {
+            mount.clock.populate(expiry.start(&mount.connection)?);
+        }
         server.attach(&mount.connection)?;
         let listing = config.control.list(
             super_block.device_number(),

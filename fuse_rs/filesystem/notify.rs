@@ -91,6 +91,13 @@ impl Audience for Ears {
             Notice::Resend => Ok(()),
         }
     }
+
+    fn look_after(&self) {
+        let mount = super::inode::mount(&self.root);
+        if let Some(expiry) = &mount.expiry {
+            expiry.drop_over(&mount.connection);
+        }
+    }
 }
 
 fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {

@@ -12,6 +12,12 @@ pub fn monotonic_nanos() -> u64 {
     unsafe { bindings::fuse_rs_helper_ticks_nanos() }
 }
 
+/// Lets others run on this CPU, in a long loop. May sleep.
+pub fn let_others_run() {
+    // SAFETY: The caller may sleep.
+    unsafe { bindings::fuse_rs_helper_cond_resched() };
+}
+
 /// A random number. Callable everywhere.
 pub fn random_u64() -> u64 {
     // SAFETY: Always callable.

@@ -23,6 +23,7 @@ pub mod ioctl;
 pub mod lock;
 pub mod page_ops;
 pub mod poll;
+pub mod remembered;
 pub mod super_block;
 pub mod sysfs;
 pub mod value_tree;
@@ -41,6 +42,8 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// Data of an inode, stored together with it. What it drops must not sleep: inodes are freed
     /// in RCU callbacks.
     type Inode: Send + Sync;
+    /// Data of a directory entry that is remembered, see [`remembered::Remembered`].
+    type Entry: Send + Sync;
     /// Data of an open file or directory.
     type Handle: Send + Sync;
 

@@ -13,3 +13,4 @@ pub mod negotiate;
 pub mod prefix;
 pub mod scramble;
 pub mod sticky;
+pub mod wheel;

@@ -250,6 +250,11 @@ bool fuse_rs_helper_dir_emit_dots(struct file *file, struct dir_context *ctx)
 	return dir_emit_dots(file, ctx);
 }
 
+void fuse_rs_helper_cond_resched(void)
+{
+	cond_resched();
+}
+
 u64 fuse_rs_helper_ticks_nanos(void)
 {
 	return jiffies64_to_nsecs(get_jiffies_64());
@@ -262,7 +267,7 @@ void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run
 
 void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds)
 {
-	schedule_delayed_work(work, secs_to_jiffies(seconds));
+	queue_delayed_work(system_dfl_wq, work, secs_to_jiffies(seconds));
 }
 
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry)
@@ -288,6 +293,12 @@ bool fuse_rs_helper_is_root(const struct dentry *dentry)
 bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry)
 {
 	return d_mountpoint(dentry);
+}
+
+bool fuse_rs_helper_move_to_shrink_list(struct dentry *dentry, struct list_head *list)
+{
+	guard(spinlock)(&dentry->d_lock);
+	return __move_to_shrink_list(dentry, list);
 }
 
 void fuse_rs_helper_dont_mount(struct dentry *dentry)

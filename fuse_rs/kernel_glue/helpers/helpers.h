@@ -146,6 +146,7 @@ bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
 bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry);
 bool fuse_rs_helper_is_root(const struct dentry *dentry);
 void fuse_rs_helper_dont_mount(struct dentry *dentry);
+bool fuse_rs_helper_move_to_shrink_list(struct dentry *dentry, struct list_head *list);
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry);
 void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const char *name, u32 len);
 
@@ -153,6 +154,7 @@ void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const ch
 void fuse_rs_helper_get_page(void *address);
 void fuse_rs_helper_put_page(void *address);
 u64 fuse_rs_helper_ticks_nanos(void);
+void fuse_rs_helper_cond_resched(void);
 unsigned long fuse_rs_helper_totalram_pages(void);
 struct address_space *fuse_rs_helper_folio_mapping(struct folio *folio);
 void fuse_rs_helper_folio_get(struct folio *folio);

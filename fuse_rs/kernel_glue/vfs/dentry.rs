@@ -3,6 +3,8 @@
 //! Directory entries.
 
 use super::inode::Inode;
+use super::remembered;
+use super::remembered::Remembered;
 use super::super_block::SuperBlock;
 use super::FileSystem;
 use crate::bindings;
@@ -10,6 +12,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
 use kernel::types::Opaque;
 
 /// A directory entry of file system `T`.
@@ -62,6 +65,16 @@ pub trait DentryOperations: FileSystem {
         dentry: &Dentry<Self>,
         walk: Walk,
     ) -> Result<Validity>;
+
+    /// Makes the data of an entry that is remembered.
+    fn new_entry() -> Self::Entry;
+
+    /// An entry has been made, in a super block that
+    /// [remembers](super::super_block::SuperSettings::remembers_entries) them.
+    fn entry_made(sb: &SuperBlock<Self>, entry: Arc<Remembered<Self>>);
+
+    /// The entry is gone. Must not sleep.
+    fn entry_gone(sb: &SuperBlock<Self>, entry: &Remembered<Self>);
 }
 
 impl<T: FileSystem> Dentry<T> {
@@ -379,8 +392,19 @@ impl<T: DentryOperations> DentryTable<T> {
         ..pin_init::zeroed()
     };
 
-    pub(crate) const fn get() -> &'static bindings::dentry_operations {
-        &Self::TABLE
+    const REMEMBERING: bindings::dentry_operations = bindings::dentry_operations {
+        d_init: Some(remembered::init::<T>),
+        d_release: Some(remembered::release::<T>),
+        ..Self::TABLE
+    };
+
+    /// The table of a super block that remembers entries, or not.
+    pub(crate) const fn get(remembers: bool) -> &'static bindings::dentry_operations {
+        if remembers {
+            &Self::REMEMBERING
+        } else {
+            &Self::TABLE
+        }
     }
 }
 

@@ -145,6 +145,8 @@ pub struct SuperSettings<'a> {
     pub block_size: usize,
     /// What stands after the dot in the type, if anything.
     pub subtype: Option<&'a CStr>,
+    /// Directory entries are remembered, see [`super::remembered`].
+    pub remembers_entries: bool,
     /// Name of the backing device's entry in sysfs behind its number.
     pub suffix: &'static CStr,
 }
@@ -161,6 +163,11 @@ where
     pub(crate) unsafe fn from_raw(sb: *mut bindings::super_block) -> Self {
         // SAFETY: By the safety requirements.
         Self(unsafe { SuperBlock::from_raw(sb) })
+    }
+
+    /// The file system's data.
+    pub fn data(&self) -> &T::Super {
+        self.0.data()
     }
 
     /// Sets it up: operations, limits and a backing device whose dirty pages may be 1 % of what
@@ -192,7 +199,10 @@ where
                 !((bindings::FUSE_RS_SB_NOSEC | bindings::FUSE_RS_SB_I_VERSION) as usize);
             // The umask is applied by whoever makes the inode.
             (*sb).s_flags |= bindings::FUSE_RS_SB_POSIXACL as usize;
-            bindings::set_default_d_op(sb, super::dentry::DentryTable::<T>::get());
+            bindings::set_default_d_op(
+                sb,
+                super::dentry::DentryTable::<T>::get(settings.remembers_entries),
+            );
         }
         self.set_block_size(settings.block_size)?;
         if let Some(subtype) = settings.subtype {

@@ -562,6 +562,24 @@ const char *rawfs_disk(void)
 	return path;
 }
 
+unsigned int set_limit(const char *name, unsigned int value)
+{
+	unsigned int before;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/fs/%s/%s", rawfs_type(), name);
+	f = fopen(path, "r+");
+	CHECK(f);
+	CHECK_EQ(fscanf(f, "%u", &before), 1);
+	rewind(f);
+	setvbuf(f, NULL, _IONBF, 0);
+	if (fprintf(f, "%u", value) < 0)
+		before = -1;
+	fclose(f);
+	return before;
+}
+
 void rawfs_cleanup(void)
 {
 	char prefix[64], line[512], mnt[256];

@@ -105,6 +105,8 @@ void rawfs_cleanup(void);
 pid_t stat_in_child(struct rawfs *fs, const char *name);
 /* Writes `what` to /proc/sys/vm/drop_caches: "1" pages, "2" dentries and inodes, "3" both. */
 void drop_caches(const char *what);
+/* Sets a number in /proc/sys/fs/fuse; returns what it was, or -1 if it may not be that. */
+unsigned int set_limit(const char *name, unsigned int value);
 /* An address at which there is never memory. */
 extern void *volatile nowhere;
 /* Waits up to 5 s (ktap_ms) until the condition holds. */

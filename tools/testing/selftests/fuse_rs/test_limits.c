@@ -10,25 +10,6 @@
 #define MAX_PAGES 1024
 #define LARGE (MAX_PAGES * 4096)
 
-/* Sets a limit; returns what it was. */
-static unsigned int set_limit(const char *name, unsigned int value)
-{
-	unsigned int before;
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/fs/%s/%s", rawfs_type(), name);
-	f = fopen(path, "r+");
-	CHECK(f);
-	CHECK_EQ(fscanf(f, "%u", &before), 1);
-	rewind(f);
-	setvbuf(f, NULL, _IONBF, 0);
-	if (fprintf(f, "%u", value) < 0)
-		before = -1;
-	fclose(f);
-	return before;
-}
-
 TEST(limits_have_bounds)
 {
 	CHECK_EQ(set_limit("max_pages_limit", 0), -1u);

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
+use kernel::sync::UniqueArc;
 use kernel::workqueue::Queue;
 
 /// Operations on the data of open files. All may sleep.
@@ -47,7 +48,8 @@ impl<'a, T: FileSystem> Io<'a, T> {
         unsafe { (*self.kiocb.as_ptr()).ki_complete.is_none() }
     }
 
-    /// Lets the read or write go on after the operation.
+    /// Lets the read or write go on after the operation. If the operation fails, it has started
+    /// nothing, and its error is what the caller is told.
     ///
     /// # Context
     ///
@@ -64,16 +66,16 @@ impl<'a, T: FileSystem> Io<'a, T> {
         kernel::error::to_result(unsafe {
             bindings::fuse_rs_helper_prepare_dio_queue((*self.kiocb.as_ptr()).ki_filp)
         })?;
+        // A value that does not get its memory is dropped, which would end the read or write.
+        let slot = UniqueArc::new_uninit(GFP_KERNEL)?;
         // INVARIANT: `Io` is gone, and its operation returns what makes this the one to end the
         // read or write.
-        let io = AsyncIo(Arc::new(
-            Detached {
-                kiocb: self.kiocb,
-                result: Atomic::new(i64::from(EIO.to_errno())),
-                iter: Atomic::new(self.iter as usize),
-            },
-            GFP_KERNEL,
-        )?);
+        let detached = slot.write(Detached {
+            kiocb: self.kiocb,
+            result: Atomic::new(i64::from(EIO.to_errno())),
+            iter: Atomic::new(self.iter as usize),
+        });
+        let io = AsyncIo(detached.into());
         self.detached.set(Some(io.clone()));
         Ok(io)
     }
@@ -236,6 +238,9 @@ unsafe fn run<T: IoOperations>(
     // Up to here the caller's iterator has been in use, so this kept the read or write from ending.
     if let Some(io) = detached.take() {
         io.0.iter.store(0, Relaxed);
+        if result.is_err() {
+            io.set_result(&result);
+        }
         drop(io);
         return -(bindings::EIOCBQUEUED as isize);
     }

@@ -32,6 +32,12 @@ use fuse_pure::op::open::Open;
 use fuse_pure::op::open::Target;
 use fuse_pure::op::rw::Readdir;
 use fuse_pure::op::Operation;
+use kernel::time::delay::fsleep;
+use kernel::time::Delta;
+
+/// How often to ask for memory again, and how long to wait before.
+const MEMORY_TRIES: u32 = 100;
+const MEMORY_PAUSE: Delta = Delta::from_millis(10);
 
 impl Connection {
     /// A READDIRPLUS; returns its body, whose lookups are the caller's to give back.
@@ -48,13 +54,22 @@ impl Connection {
         Ok(reply)
     }
 
-    /// The lookup that the server has counted for an entry of a directory.
+    /// The lookup that the server has counted for an entry of a directory. Waits for memory, since
+    /// without it the lookup can never be given back.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and the lookup is never given back.
+    /// `ENOMEM`, if there has been none for a second.
     pub(crate) fn looked_up_entry(self: &Arc<Self>, id: NodeId) -> Result<NodePin> {
-        let memory = NodeMemory::new()
+        let mut memory = NodeMemory::new();
+        for _ in 0..MEMORY_TRIES {
+            if memory.is_ok() {
+                break;
+            }
+            fsleep(MEMORY_PAUSE);
+            memory = NodeMemory::new();
+        }
+        let memory = memory
             .inspect_err(|_| warn_ratelimited!("out of memory: a lookup is not given back\n"))?;
         Ok(NodePin::looked_up(self, id, memory))
     }

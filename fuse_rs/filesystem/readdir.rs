@@ -161,7 +161,7 @@ fn list_plus(file: &OpenFile<'_>, out: &mut DirEmitter<'_>) -> Result {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, and the lookup is never given back.
+/// As [`crate::connection::Connection::looked_up_entry`].
 fn connect(
     file: &OpenFile<'_>,
     out: &DirEmitter<'_>,

@@ -11,6 +11,7 @@ mod transfer;
 pub(crate) mod write;
 
 use crate::filesystem::handle::Handle;
+use crate::filesystem::range;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
@@ -51,6 +52,10 @@ impl IoOperations for Fuse {
 impl PageOperations for Fuse {
     fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
         read::read_folio(inode, file, folio)
+    }
+
+    fn device_block(inode: &Inode, block: u64) -> u64 {
+        range::device_block(inode, block)
     }
 
     fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, folios: Readahead<'_>) {

@@ -5,14 +5,17 @@
 use super::attributes;
 use super::inode;
 use super::set_ids;
+use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::page_cache::stale;
 use crate::prelude::*;
+use core::num::NonZeroU64;
 use core::ops::Range;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::range::Allocation;
+use fuse_pure::op::range::Bmap;
 use fuse_pure::op::range::Copy;
 use fuse_pure::op::range::CopyFileRange;
 use fuse_pure::op::range::CopyFileRange64;
@@ -129,6 +132,21 @@ pub(crate) fn copy(
     );
     dropped?;
     usize::try_from(copied).map_err(|_| EIO)
+}
+
+/// Where a block of a file lies on the mount's device; zero if nowhere that is known.
+pub(crate) fn device_block(inode: &Inode, block: u64) -> u64 {
+    let Some((block_size, device_blocks)) = inode.super_block().device_blocks() else {
+        return 0;
+    };
+    let op = Bmap {
+        block,
+        block_size,
+        device_blocks,
+    };
+    let asked = inode::node(inode)
+        .and_then(|node| inode::connection(inode).call(&op, Envelope::by_caller(node)));
+    asked.ok().flatten().map_or(0, NonZeroU64::get)
 }
 
 /// Looks for data or a hole from `offset` on.

@@ -68,6 +68,11 @@ u32 fuse_rs_helper_encode_dev(dev_t dev)
 	return new_encode_dev(dev);
 }
 
+u64 fuse_rs_helper_device_bytes(struct block_device *device)
+{
+	return bdev_nr_bytes(device);
+}
+
 void fuse_rs_helper_truncate_final(struct inode *inode)
 {
 	truncate_inode_pages_final(&inode->i_data);

@@ -10,6 +10,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/backing-dev.h>
+#include <linux/blkdev.h>
 #include <linux/fileattr.h>
 #include <linux/filelock.h>
 #include <linux/namei.h>
@@ -113,6 +114,7 @@ void fuse_rs_helper_inode_unlock_shared(struct inode *inode);
 void fuse_rs_helper_inode_unlock(struct inode *inode);
 dev_t fuse_rs_helper_decode_dev(u32 rdev);
 u32 fuse_rs_helper_encode_dev(dev_t dev);
+u64 fuse_rs_helper_device_bytes(struct block_device *device);
 void fuse_rs_helper_truncate_final(struct inode *inode);
 void fuse_rs_helper_set_sb_flags(struct super_block *sb, unsigned long flags);
 struct user_namespace *fuse_rs_helper_get_user_ns(struct user_namespace *ns);

@@ -22,6 +22,10 @@ pub trait PageOperations: FileSystem {
         folio: LockedFolio,
     ) -> Result;
 
+    /// The number of the block on the file system's device that holds block `block` of the file,
+    /// both in blocks of the super block; zero if there is none.
+    fn device_block(inode: &Inode<Self>, block: u64) -> u64;
+
     /// Reads ahead.
     fn readahead(inode: &Inode<Self>, file: Option<&OpenFileRef<'_, Self>>, folios: Readahead<'_>);
 }
@@ -33,6 +37,7 @@ impl<T: PageOperations> PageTable<T> {
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(read_folio::<T>),
         readahead: Some(readahead::<T>),
+        bmap: Some(bmap::<T>),
         dirty_folio: Some(never_dirty),
         migrate_folio: Some(bindings::filemap_migrate_folio),
         ..pin_init::zeroed()
@@ -71,6 +76,17 @@ unsafe extern "C" fn read_folio<T: PageOperations>(
         }
         Ok(0)
     })
+}
+
+/// # Safety
+///
+/// Called with the mapping of a file of the file system.
+unsafe extern "C" fn bmap<T: PageOperations>(
+    mapping: *mut bindings::address_space,
+    block: bindings::sector_t,
+) -> bindings::sector_t {
+    // SAFETY: By the safety requirements.
+    T::device_block(unsafe { Inode::from_raw((*mapping).host) }, block)
 }
 
 /// # Safety

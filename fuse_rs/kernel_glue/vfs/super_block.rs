@@ -87,6 +87,18 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { !bindings::fuse_rs_helper_is_init_user_ns((*self.as_ptr()).s_user_ns) }
     }
 
+    /// Bytes of a block, and how many of them its device has, if it has one.
+    pub fn device_blocks(&self) -> Option<(u32, u64)> {
+        let sb = self.as_ptr();
+        // SAFETY: Set before the super block is published; it keeps the device open.
+        unsafe {
+            let device = NonNull::new((*sb).s_bdev)?;
+            let blocks = bindings::fuse_rs_helper_device_bytes(device.as_ptr())
+                / (*sb).s_blocksize.max(1) as u64;
+            Some(((*sb).s_blocksize as u32, blocks))
+        }
+    }
+
     /// Readahead of the mount in bytes.
     pub fn readahead_bytes(&self) -> usize {
         // SAFETY: A mounted super block has a backing device.

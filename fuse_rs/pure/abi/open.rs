@@ -169,6 +169,26 @@ pub struct FallocateIn {
     pub padding: u32,
 }
 
+/// Body of BMAP.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BmapIn {
+    /// Number of the block in the file.
+    pub block: u64,
+    /// Bytes of a block.
+    pub blocksize: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Reply to BMAP.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BmapOut {
+    /// Number of the block on the device; zero for a hole.
+    pub block: u64,
+}
+
 /// Body of COPY_FILE_RANGE and COPY_FILE_RANGE_64, which are sent to the inode that is copied from.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -210,6 +230,8 @@ wire_size!(
     LseekIn = 24,
     LseekOut = 8,
     FallocateIn = 32,
+    BmapIn = 16,
+    BmapOut = 8,
     CopyFileRangeIn = 56,
     CopyFileRangeOut = 8,
 );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Requests about ranges of files without their data: LSEEK, FALLOCATE,
-//! COPY_FILE_RANGE.
+//! COPY_FILE_RANGE, BMAP.
 
 use super::operation::header_reply;
 use super::operation::struct_reply;
@@ -12,6 +12,8 @@ use crate::abi::cursor::Writer;
 use crate::abi::ids::FileHandle;
 use crate::abi::ids::NodeId;
 use crate::abi::ids::Opcode;
+use crate::abi::open::BmapIn;
+use crate::abi::open::BmapOut;
 use crate::abi::open::CopyFileRangeIn;
 use crate::abi::open::CopyFileRangeOut;
 use crate::abi::open::FallocateIn;
@@ -19,6 +21,7 @@ use crate::abi::open::LseekIn;
 use crate::abi::open::LseekOut;
 use crate::abi::open::WriteOut;
 use core::mem::size_of;
+use core::num::NonZeroU64;
 
 /// What is looked for in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +214,42 @@ impl Operation for CopyFileRange {
     struct_reply!(WriteOut => u64, |out, this| copied(out.size.into(), this.len()));
 }
 
+/// Asks where a block of a file lies on the device of the file system; the reply is the number of
+/// the block there, if it is not a hole.
+#[derive(Clone, Copy, Debug)]
+pub struct Bmap {
+    /// Number of the block in the file.
+    pub block: u64,
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Blocks of the device.
+    pub device_blocks: u64,
+}
+
+impl Operation for Bmap {
+    const OPCODE: Opcode = Opcode::Bmap;
+
+    fn body_len(&self) -> usize {
+        size_of::<BmapIn>()
+    }
+
+    fn fill(&self, w: &mut Writer<'_>) -> Result<(), Overflow> {
+        w.put(&BmapIn {
+            block: self.block,
+            blocksize: self.block_size,
+            padding: 0,
+        })
+    }
+
+    struct_reply!(BmapOut => Option<NonZeroU64>, |out, this| {
+        if out.block == 0 || out.block < this.device_blocks {
+            Ok(NonZeroU64::new(out.block))
+        } else {
+            Err(Malformed)
+        }
+    });
+}
+
 /// A position in a file is not negative.
 fn position(offset: u64) -> Result<u64, Malformed> {
     if offset > i64::MAX as u64 {
@@ -262,6 +301,22 @@ mod tests {
         let op = CopyFileRange(Copy { len: 7, ..copy });
         assert_eq!(op.parse(size(7).as_bytes()), Ok(7));
         assert!(op.parse(size(8).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn blocks_are_on_the_device() {
+        let block = |device_blocks, block| {
+            let op = Bmap {
+                block: 7,
+                block_size: 512,
+                device_blocks,
+            };
+            op.parse(BmapOut { block }.as_bytes())
+        };
+        assert_eq!(block(10, 0), Ok(None));
+        assert_eq!(block(10, 9), Ok(NonZeroU64::new(9)));
+        assert!(block(10, 10).is_err());
+        assert_eq!(block(0, 0), Ok(None));
     }
 
     #[test]

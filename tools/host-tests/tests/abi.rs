@@ -156,6 +156,8 @@ fn layouts() -> Vec<Layout> {
         }
         CopyFileRangeOut = fuse_copy_file_range_out { bytes_copied }
         FallocateIn = fuse_fallocate_in { fh, offset, length, mode, padding }
+        BmapIn = fuse_bmap_in { block, blocksize, padding }
+        BmapOut = fuse_bmap_out { block }
         ForgetIn = fuse_forget_in { nlookup }
         BatchForgetIn = fuse_batch_forget_in { count, dummy }
         ForgetOne = fuse_forget_one { nodeid, nlookup }

@@ -580,6 +580,19 @@ unsigned int set_limit(const char *name, unsigned int value)
 	return before;
 }
 
+void rawfs_restart_on_disk(struct rawfs *fs, const char *more)
+{
+	char options[128], type[64];
+
+	CHECK_EQ(mkdir(fs->mnt, 0755), 0);
+	fs->fd = rawfs_open();
+	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0%s", fs->fd,
+		 more);
+	CHECK_EQ(mount(rawfs_disk(), fs->mnt, type, 0, options), 0);
+	rawfs_serve(fs);
+}
+
 void rawfs_cleanup(void)
 {
 	char prefix[64], line[512], mnt[256];

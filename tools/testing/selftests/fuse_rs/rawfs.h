@@ -75,6 +75,8 @@ void rawfs_start(struct rawfs *fs, const char *more);
 void rawfs_start_manual(struct rawfs *fs, const char *more);
 /* Starts the server thread. */
 void rawfs_serve(struct rawfs *fs);
+/* Mounts again what was started and stopped, as fuseblk on rawfs_disk(), and starts the thread. */
+void rawfs_restart_on_disk(struct rawfs *fs, const char *more);
 /* Unmounts and waits for the thread. */
 void rawfs_stop(struct rawfs *fs);
 /* Reads one request, waiting; false at the end of the connection. */

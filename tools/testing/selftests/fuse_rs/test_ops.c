@@ -1069,19 +1069,12 @@ TEST(servers_of_users_are_not_asked_to_sync)
 TEST(servers_with_a_device_are_asked_to_sync)
 {
 	struct rawfs *fs = recording_fs();
-	char options[128], type[64];
 	int fd;
 
 	special = serve_syncfs;
 	rawfs_start(fs, "");
 	rawfs_stop(fs);
-	CHECK_EQ(mkdir(fs->mnt, 0755), 0);
-	fs->fd = rawfs_open();
-	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fs->fd);
-	CHECK_EQ(mount(rawfs_disk(), fs->mnt, type, 0, options), 0);
-	fs->running = false;
-	rawfs_serve(fs);
+	rawfs_restart_on_disk(fs, "");
 	fd = open(fs->mnt, O_RDONLY);
 	CHECK(fd >= 0);
 	CHECK_EQ(syncfs(fd), 0);

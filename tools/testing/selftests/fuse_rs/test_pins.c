@@ -435,22 +435,14 @@ TEST(max_readahead_is_kept)
 TEST(fuseblk_servers_are_told_of_the_end)
 {
 	struct rawfs *fs = rawfs_new();
-	char options[128], type[64];
 	unsigned long before;
 
 	/* For the tree of a started server; the mount itself is made again below. */
 	rawfs_start(fs, "");
 	rawfs_stop(fs);
 	before = fs->count[FUSE_INIT];
-	CHECK_EQ(mkdir(fs->mnt, 0755), 0);
-	fs->fd = rawfs_open();
-	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,blksize=1024",
-		 fs->fd);
-	CHECK_EQ(mount(rawfs_disk(), fs->mnt, type, 0, options), 0);
+	rawfs_restart_on_disk(fs, ",blksize=1024");
 	CHECK_EQ(fs->count[FUSE_DESTROY], 0);
-	fs->running = false;
-	rawfs_serve(fs);
 	EVENTUALLY(fs->count[FUSE_INIT] == before + 1);
 	CHECK_EQ(umount(fs->mnt), 0);
 	CHECK_EQ(fs->count[FUSE_DESTROY], 1);

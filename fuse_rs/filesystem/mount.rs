@@ -169,12 +169,12 @@ impl MountOperations for Fuse {
     fn fill_super<'a>(
         sb: NewSuper<'a, Self>,
         config: &mut Config,
-        _log: &MountLog<'_>,
+        log: &MountLog<'_>,
     ) -> Result<FilledSuper<'a, Self>> {
         let server = config.server.as_ref().ok_or(EINVAL)?;
         let root_mode = config.root_mode.ok_or(EINVAL)?;
         let remembers_entries = sb.data().expiry.is_some();
-        let sb = sb.set_up(&SuperSettings {
+        let settings = SuperSettings {
             magic: MAGIC,
             block_size: if config.block {
                 config.block_size as usize
@@ -184,7 +184,8 @@ impl MountOperations for Fuse {
             subtype: config.subtype.as_deref(),
             remembers_entries,
             suffix: if config.block { c"-fuseblk" } else { c"" },
-        })?;
+        };
+        let sb = sb.set_up(&settings, log)?;
         let root = inode::make_root(sb.super_block(), root_mode)?;
         let agreement = KBox::new(Apply { root: root.clone() }, GFP_KERNEL)?;
         let ears = KBox::new(Ears { root: root.clone() }, GFP_KERNEL)?;
@@ -195,7 +196,9 @@ impl MountOperations for Fuse {
         if let Some(expiry) = &mount.expiry {
             mount.clock.populate(expiry.start(&mount.connection)?);
         }
-        server.attach(&mount.connection)?;
+        server
+            .attach(&mount.connection)
+            .inspect_err(|_| log.error(c"fd has been closed or mounted meanwhile"))?;
         let listing = config.control.list(
             super_block.device_number(),
             (mount.options.user_id, mount.options.group_id),

@@ -64,7 +64,7 @@ impl Config {
 }
 
 macro_rules! options {
-    ($($variant:ident $name:literal $kind:ident $block:literal;)*) => {
+    ($($variant:ident $name:literal $kind:ident;)*) => {
         #[derive(Clone, Copy)]
         enum Name {
             $($variant,)*
@@ -76,22 +76,21 @@ macro_rules! options {
         pub(crate) const OPTIONS: &[OptionSpec] = &[$(OptionSpec {
             name: $name,
             kind: OptionKind::$kind,
-            block_only: $block,
         }),*];
     };
 }
 
 options! {
-    Source c"source" String false;
-    Fd c"fd" Fd false;
-    RootMode c"rootmode" Octal false;
-    UserId c"user_id" Uid false;
-    GroupId c"group_id" Gid false;
-    DefaultPermissions c"default_permissions" Flag false;
-    AllowOther c"allow_other" Flag false;
-    MaxRead c"max_read" U32 false;
-    BlockSize c"blksize" U32 true;
-    Subtype c"subtype" String false;
+    Source c"source" String;
+    Fd c"fd" Fd;
+    RootMode c"rootmode" Octal;
+    UserId c"user_id" Uid;
+    GroupId c"group_id" Gid;
+    DefaultPermissions c"default_permissions" Flag;
+    AllowOther c"allow_other" Flag;
+    MaxRead c"max_read" U32;
+    BlockSize c"blksize" U32;
+    Subtype c"subtype" String;
 }
 
 /// The options as the kernel parses them.
@@ -121,10 +120,10 @@ pub(crate) fn set(
             config.server = Some(server);
         }
         (Name::RootMode, OptionValue::U32(mode)) => {
-            if FileType::from_mode(mode).is_none() {
-                return Err(log.invalid(c"Invalid rootmode"));
-            }
-            config.root_mode = Some(u16::try_from(mode).map_err(|_| EINVAL)?);
+            let mode = u16::try_from(mode)
+                .ok()
+                .filter(|mode| FileType::from_mode((*mode).into()).is_some());
+            config.root_mode = Some(mode.ok_or_else(|| log.invalid(c"Invalid rootmode"))?);
         }
         (Name::UserId, OptionValue::Uid(uid)) => {
             if !log.user_namespace()?.has_uid(uid) {
@@ -142,8 +141,11 @@ pub(crate) fn set(
         (Name::AllowOther, OptionValue::Flag) => config.allow_other = true,
         (Name::MaxRead, OptionValue::U32(max)) => config.max_read = max,
         (Name::BlockSize, OptionValue::U32(size)) => {
-            if !config.block || !size.is_power_of_two() {
-                return Err(log.invalid(c"Invalid blksize"));
+            if !config.block {
+                return Err(log.invalid(c"blksize is for fuseblk only"));
+            }
+            if !size.is_power_of_two() {
+                return Err(log.invalid(c"blksize is not a power of two"));
             }
             config.block_size = size;
         }

@@ -50,8 +50,6 @@ pub struct OptionSpec {
     pub name: &'static CStr,
     /// What kind of value it has.
     pub kind: OptionKind,
-    /// Only for mounts on a block device.
-    pub block_only: bool,
 }
 
 /// The value of an option.
@@ -115,8 +113,8 @@ impl MountLog<'_> {
         }
     }
 
-    /// Tells the person who mounts what is wrong with an option.
-    pub fn invalid(&self, message: &'static CStr) -> Error {
+    /// Tells the person who mounts what is wrong.
+    pub fn error(&self, message: &'static CStr) {
         // SAFETY: The context is valid; the format takes one string.
         unsafe {
             let log = &raw const (*self.context.as_ptr()).log;
@@ -128,6 +126,11 @@ impl MountLog<'_> {
                 message.as_char_ptr(),
             );
         }
+    }
+
+    /// The same, of an option.
+    pub fn invalid(&self, message: &'static CStr) -> Error {
+        self.error(message);
         EINVAL
     }
 
@@ -180,23 +183,10 @@ pub trait MountOperations:
 const MAX_OPTIONS: usize = 15;
 
 /// Options in the form the kernel parses.
-pub struct SpecTable {
-    all: [bindings::fs_parameter_spec; MAX_OPTIONS + 1],
-    without_block: [bindings::fs_parameter_spec; MAX_OPTIONS + 1],
-}
+pub struct SpecTable([bindings::fs_parameter_spec; MAX_OPTIONS + 1]);
 
 // SAFETY: The pointers in the table are to constants.
 unsafe impl Sync for SpecTable {}
-
-/// Makes the kernel's form of a list of options.
-pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
-    // At compile time: the table is a static.
-    assert!(options.len() <= MAX_OPTIONS);
-    SpecTable {
-        all: specs(options, true),
-        without_block: specs(options, false),
-    }
-}
 
 const EMPTY: bindings::fs_parameter_spec = bindings::fs_parameter_spec {
     name: core::ptr::null(),
@@ -206,49 +196,41 @@ const EMPTY: bindings::fs_parameter_spec = bindings::fs_parameter_spec {
     data: core::ptr::null(),
 };
 
+/// Makes the kernel's form of a list of options.
 #[expect(
     clippy::disallowed_methods,
     reason = "the replacement cannot be called in constants; the cast makes the types agree"
 )]
-const fn specs(
-    options: &'static [OptionSpec],
-    block: bool,
-) -> [bindings::fs_parameter_spec; MAX_OPTIONS + 1] {
+pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
+    // At compile time: the table is a static.
+    assert!(options.len() <= MAX_OPTIONS);
     let mut table = [EMPTY; MAX_OPTIONS + 1];
-    let mut from = 0;
-    let mut to = 0;
-    while from < options.len() && to < MAX_OPTIONS {
-        let option = &options[from];
-        if block || !option.block_only {
-            table[to].name = option.name.as_ptr().cast();
-            table[to].opt = from as u8;
-            match option.kind {
-                OptionKind::Flag => {}
-                OptionKind::U32 => table[to].type_ = Some(bindings::fs_param_is_u32),
-                OptionKind::Octal => {
-                    table[to].type_ = Some(bindings::fs_param_is_u32);
-                    // The base of the number.
-                    table[to].data = 8usize as *const c_void;
-                }
-                OptionKind::String => table[to].type_ = Some(bindings::fs_param_is_string),
-                OptionKind::Fd => table[to].type_ = Some(bindings::fs_param_is_fd),
-                OptionKind::Uid => table[to].type_ = Some(bindings::fs_param_is_uid),
-                OptionKind::Gid => table[to].type_ = Some(bindings::fs_param_is_gid),
+    let mut i = 0;
+    while i < options.len() {
+        let option = &options[i];
+        table[i].name = option.name.as_ptr().cast();
+        table[i].opt = i as u8;
+        match option.kind {
+            OptionKind::Flag => {}
+            OptionKind::U32 => table[i].type_ = Some(bindings::fs_param_is_u32),
+            OptionKind::Octal => {
+                table[i].type_ = Some(bindings::fs_param_is_u32);
+                // The base of the number.
+                table[i].data = 8usize as *const c_void;
             }
-            to += 1;
+            OptionKind::String => table[i].type_ = Some(bindings::fs_param_is_string),
+            OptionKind::Fd => table[i].type_ = Some(bindings::fs_param_is_fd),
+            OptionKind::Uid => table[i].type_ = Some(bindings::fs_param_is_uid),
+            OptionKind::Gid => table[i].type_ = Some(bindings::fs_param_is_gid),
         }
-        from += 1;
+        i += 1;
     }
-    table
+    SpecTable(table)
 }
 
 /// The table of the type's options.
-pub(crate) fn parameters<T: MountOperations>(block: bool) -> *const bindings::fs_parameter_spec {
-    if block {
-        T::SPECS.all.as_ptr()
-    } else {
-        T::SPECS.without_block.as_ptr()
-    }
+pub(crate) fn parameters<T: MountOperations>() -> *const bindings::fs_parameter_spec {
+    T::SPECS.0.as_ptr()
 }
 
 /// What hangs on a context.
@@ -343,7 +325,7 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
         let index = unsafe {
             bindings::__fs_parse(
                 &raw mut (*fc).log,
-                parameters::<T>(private.block),
+                parameters::<T>(),
                 param,
                 result.as_mut_ptr(),
             )
@@ -367,7 +349,10 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
                     }
                     OptionValue::String(CStr::from_char_ptr(text))
                 }
-                OptionKind::Fd => OptionValue::File(option_file(param, &result)?),
+                OptionKind::Fd => OptionValue::File(
+                    option_file(param, &result)
+                        .inspect_err(|_| log.error(c"The file descriptor is not open"))?,
+                ),
                 OptionKind::Uid => {
                     OptionValue::Uid(Uid(bindings::fuse_rs_helper_result_uid(&result)))
                 }
@@ -429,7 +414,8 @@ unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context)
         let block = private.block;
         if !block && T::wants_existing(&private.config) {
             // SAFETY: By the safety requirements.
-            return unsafe { get_existing::<T>(fc) };
+            return unsafe { get_existing::<T>(fc) }
+                .inspect_err(|_| log.error(c"The file system to be mounted again is gone"));
         }
         let data = T::new_super(&mut private.config, &log)?;
         // SAFETY: The field is the file system's. When `sget_fc` makes a super block it takes

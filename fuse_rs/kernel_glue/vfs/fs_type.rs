@@ -143,7 +143,7 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
                     };
                 fs_type.fs_flags = flags as i32;
                 fs_type.init_fs_context = Some(super::context::init::<T, BLOCK>);
-                fs_type.parameters = super::context::parameters::<T>(BLOCK).cast();
+                fs_type.parameters = super::context::parameters::<T>().cast();
                 fs_type.kill_sb = Some(kill_sb::<T, BLOCK>);
             })
         }

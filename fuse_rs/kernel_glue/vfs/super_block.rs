@@ -3,6 +3,7 @@
 //! Super blocks.
 
 use super::attributes::FsStatistics;
+use super::context::MountLog;
 use super::dentry::Dentry;
 use super::dentry::DentryOperations;
 use super::export::ExportOperations;
@@ -188,13 +189,17 @@ where
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` for mandatory locks or a block size the device cannot have.
-    pub fn set_up(self, settings: &SuperSettings<'_>) -> Result<RootlessSuper<'a, T>> {
+    pub fn set_up(
+        self,
+        settings: &SuperSettings<'_>,
+        log: &MountLog<'_>,
+    ) -> Result<RootlessSuper<'a, T>> {
         let sb = self.0.as_ptr();
         // SAFETY: Plain fields of a super block that nobody else uses yet; the tables live for
         // ever and fit each other.
         unsafe {
             if (*sb).s_flags & bindings::FUSE_RS_SB_MANDLOCK as usize != 0 {
-                return Err(EINVAL);
+                return Err(log.invalid(c"Mandatory locks are not supported"));
             }
             (*sb).s_magic = settings.magic as usize;
             (*sb).s_op = SuperTable::<T>::get();
@@ -216,7 +221,8 @@ where
                 super::dentry::DentryTable::<T>::get(settings.remembers_entries),
             );
         }
-        self.set_block_size(settings.block_size)?;
+        self.set_block_size(settings.block_size)
+            .inspect_err(|_| log.error(c"The device cannot have blocks of this size"))?;
         if let Some(subtype) = settings.subtype {
             // SAFETY: The text is a string; the copy belongs to the super block, which frees it
             // when it goes. There was none before.

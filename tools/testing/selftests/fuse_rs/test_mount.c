@@ -174,35 +174,269 @@ TEST(descriptor_as_file)
 	CHECK_EQ(syscall(SYS_fsconfig, fsfd, 5, "fd", NULL, fd), 0);
 }
 
+enum { SET_FLAG, SET_STRING, SET_FD = 5, CREATE };
+
+static int fsopen_as(const char *type)
+{
+	int fsfd = syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+
+	CHECK(fsfd >= 0);
+	return fsfd;
+}
+
+static int set(int fsfd, const char *key, const char *value)
+{
+	return syscall(SYS_fsconfig, fsfd, value ? SET_STRING : SET_FLAG, key, value, 0);
+}
+
+static int create(int fsfd)
+{
+	return syscall(SYS_fsconfig, fsfd, CREATE, NULL, NULL, 0);
+}
+
+/* An error in the context's log says this. */
+static void complains(int fsfd, const char *what)
+{
+	char log[256];
+	ssize_t len;
+
+	while ((len = read(fsfd, log, sizeof(log) - 1)) > 0) {
+		log[len] = 0;
+		if (!strncmp(log, "e ", 2) && strstr(log, what))
+			return;
+	}
+	FAIL("nothing is said of '%s'", what);
+}
+
 TEST(message_says_what_is_wrong)
 {
-	int fsfd = syscall(SYS_fsopen, rawfs_type(), 0);
-	char log[256] = "";
+	static const struct {
+		const char *key, *value, *what;
+	} wrong[] = {
+		{ "nonsense", NULL, "nonsense" },
+		{ "nonsense", "1", "nonsense" },
+		{ "fd", "one", "fd" },
+		{ "fd", NULL, "fd" },
+		{ "rootmode", "755", "rootmode" },
+		{ "rootmode", "999", "rootmode" },
+		{ "user_id", "-1", "user_id" },
+		{ "user_id", "me", "user_id" },
+		{ "group_id", "4294967295", "gid" },
+		{ "allow_other", "1", "allow_other" },
+		{ "max_read", "4294967296", "max_read" },
+		{ "blksize", "1024", "blksize" },
+	};
 
-	CHECK_ERR(syscall(SYS_fsconfig, fsfd, 1, "rootmode", "755", 0), EINVAL);
-	CHECK(read(fsfd, log, sizeof(log) - 1) > 0);
-	CHECK(strstr(log, "rootmode"));
+	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		int fsfd = fsopen_as(rawfs_type());
+
+		CHECK_ERR(set(fsfd, wrong[i].key, wrong[i].value), EINVAL);
+		complains(fsfd, wrong[i].what);
+		close(fsfd);
+	}
+}
+
+TEST(options_that_are_given_once)
+{
+	static const char *const keys[] = { "source", "subtype" };
+
+	for (int i = 0; i < 2; i++) {
+		int fsfd = fsopen_as(rawfs_type());
+
+		CHECK_EQ(set(fsfd, keys[i], "a"), 0);
+		CHECK_ERR(set(fsfd, keys[i], "b"), EINVAL);
+		complains(fsfd, keys[i]);
+		close(fsfd);
+	}
+}
+
+TEST(message_says_what_is_missing)
+{
+	RS_ONLY("the C driver says nothing");
+	static const char *const keys[] = { "fd", "rootmode", "user_id", "group_id" };
+	char number[16];
+
+	for (int missing = 0; missing < 4; missing++) {
+		int fsfd = fsopen_as(rawfs_type());
+
+		snprintf(number, sizeof(number), "%d", rawfs_open());
+		for (int i = 0; i < 4; i++)
+			if (i != missing)
+				CHECK_EQ(set(fsfd, keys[i],
+					     i == 0 ? number :
+					     i == 1 ? "40000" :
+						      "0"),
+					 0);
+		CHECK_ERR(create(fsfd), EINVAL);
+		complains(fsfd, keys[missing]);
+		close(fsfd);
+	}
+}
+
+TEST(message_says_that_nothing_is_open)
+{
+	RS_ONLY("the C driver says nothing");
+	int fsfd = fsopen_as(rawfs_type());
+
+	CHECK_ERR(set(fsfd, "fd", "999"), EBADF);
+	complains(fsfd, "not open");
+}
+
+TEST(rootmode_is_a_mode)
+{
+	RS_ONLY("the C driver takes the lower bits");
+	int fsfd = fsopen_as(rawfs_type());
+
+	CHECK_ERR(set(fsfd, "rootmode", "1040000"), EINVAL);
+	complains(fsfd, "rootmode");
+}
+
+/* A context with all that is needed. */
+static int complete(const char *type, int fd)
+{
+	int fsfd = fsopen_as(type);
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", fd);
+	CHECK_EQ(set(fsfd, "fd", number), 0);
+	CHECK_EQ(set(fsfd, "rootmode", "40000"), 0);
+	CHECK_EQ(set(fsfd, "user_id", "0"), 0);
+	CHECK_EQ(set(fsfd, "group_id", "0"), 0);
+	return fsfd;
+}
+
+TEST(mandatory_locks_are_refused)
+{
+	int fsfd = complete(rawfs_type(), rawfs_open());
+
+	CHECK_EQ(set(fsfd, "mand", NULL), 0);
+	CHECK_ERR(create(fsfd), EINVAL);
+	if (ktap_is_rs())
+		complains(fsfd, "locks");
+}
+
+static const char *block_type(void)
+{
+	static char type[64];
+
+	snprintf(type, sizeof(type), "fuseblk%s", rawfs_type() + strlen("fuse"));
+	return type;
+}
+
+TEST(blocks_have_a_size_the_device_can_have)
+{
+	RS_ONLY("the C driver says nothing");
+	static const char *const sizes[] = { "1000", "0", "256", "1073741824" };
+
+	for (int i = 0; i < 4; i++) {
+		int fsfd = complete(block_type(), rawfs_open());
+
+		CHECK_EQ(set(fsfd, "source", rawfs_disk()), 0);
+		if (set(fsfd, "blksize", sizes[i])) {
+			CHECK_EQ(errno, EINVAL);
+			complains(fsfd, "blksize");
+		} else {
+			CHECK_ERR(create(fsfd), EINVAL);
+			complains(fsfd, "blocks");
+		}
+		close(fsfd);
+	}
+}
+
+TEST(blksize_is_shown_unless_it_is_the_default)
+{
+	struct rawfs *fs = rawfs_new();
+
+	rawfs_start(fs, "");
+	rawfs_stop(fs);
+	rawfs_restart_on_disk(fs, ",blksize=1024");
+	CHECK(shown(fs->mnt, "user_id=0,group_id=0,blksize=1024"));
+	rawfs_stop(fs);
+	rawfs_restart_on_disk(fs, ",blksize=512");
+	CHECK(shown(fs->mnt, "user_id=0,group_id=0 "));
+	rawfs_stop(fs);
+}
+
+TEST(max_read_is_at_least_a_page)
+{
+	struct rawfs *fs = rawfs_new();
+
+	rawfs_start(fs, ",max_read=1");
+	CHECK(shown(fs->mnt, "max_read=4096"));
+	rawfs_stop(fs);
+}
+
+TEST(names_are_escaped_where_they_are_shown)
+{
+	int fsfd = complete(rawfs_type(), rawfs_open()), mfd;
+	char mnt[64], line[128];
+
+	rawfs_mountpoint(mnt);
+	CHECK_EQ(set(fsfd, "source", "a b\nc"), 0);
+	CHECK_EQ(set(fsfd, "subtype", "x y"), 0);
+	CHECK_EQ(create(fsfd), 0);
+	mfd = syscall(SYS_fsmount, fsfd, 0, 0);
+	CHECK(mfd >= 0);
+	CHECK_EQ(syscall(SYS_move_mount, mfd, "", -100, mnt, 4), 0);
+	close(mfd);
+	snprintf(line, sizeof(line), "a\\040b\\012c %s %s.x\\040y ", mnt, rawfs_type());
+	CHECK(shown(mnt, line));
+	CHECK_EQ(umount(mnt), 0);
+	rmdir(mnt);
+}
+
+static void write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* Makes the caller root of a user namespace. */
+static void become_root_of_namespace(void)
+{
+	char map[32];
+
+	snprintf(map, sizeof(map), "0 %d 1", getuid());
+	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
+	write_to("/proc/self/uid_map", map);
+	write_to("/proc/self/setgroups", "deny");
+	write_to("/proc/self/gid_map", map);
+}
+
+TEST(block_devices_are_for_the_administrator)
+{
+	const char *disk = rawfs_disk();
+	char mnt[64];
+
+	become_root_of_namespace();
+	rawfs_mountpoint(mnt);
+	CHECK_ERR(mount(disk, mnt, block_type(), 0,
+			options("fd=%d,rootmode=40000,user_id=0,group_id=0", rawfs_open())),
+		  EPERM);
+	rmdir(mnt);
+}
+
+TEST(ids_are_those_of_the_namespace)
+{
+	int fsfd;
+
+	become_root_of_namespace();
+	fsfd = fsopen_as(rawfs_type());
+	CHECK_EQ(set(fsfd, "user_id", "0"), 0);
+	CHECK_ERR(set(fsfd, "user_id", "1"), EINVAL);
+	complains(fsfd, "1");
+	CHECK_ERR(set(fsfd, "group_id", "1"), EINVAL);
+	complains(fsfd, "1");
 }
 
 TEST(user_namespace)
 {
-	char map[32];
-	int fd, uid = getuid();
-
-	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-	fd = open("/proc/self/uid_map", O_WRONLY);
-	snprintf(map, sizeof(map), "0 %d 1", uid);
-	CHECK(write(fd, map, strlen(map)) > 0);
-	close(fd);
-	fd = open("/proc/self/setgroups", O_WRONLY);
-	CHECK(write(fd, "deny", 4) == 4);
-	close(fd);
-	fd = open("/proc/self/gid_map", O_WRONLY);
-	CHECK(write(fd, map, strlen(map)) > 0);
-	close(fd);
-
 	struct rawfs *fs = rawfs_new();
+	int fd;
 
+	become_root_of_namespace();
 	rawfs_start(fs, "");
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
 	CHECK(fd >= 0);

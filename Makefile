@@ -116,6 +116,7 @@ fmt-check:
 check:
 	tools/check-sources
 	tools/check-sources --self-test
+	tools/check-rules
 	tools/lab/check-dmesg --self-test
 	tools/lab/count-results --self-test
 	tools/lab/check-panics --self-test

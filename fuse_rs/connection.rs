@@ -21,9 +21,10 @@
 //!    which at most one is held at a time.
 //! 5. `Request::state`, a spinlock that nests inside any of these three.
 //!
-//! `InodeData::state`, `Expiry::ring` and `Connection::listener` are spinlocks that nest with none. Wait queues
-//! synchronise themselves; their conditions may take spinlocks, so nobody is woken while one is
-//! held, nor is anything dropped that could sleep. All spinlocks are taken in process context.
+//! `InodeData::state`, `Expiry::ring` and `Connection::listener` are spinlocks that nest with none.
+//! Wait queues synchronise themselves; their conditions may take spinlocks, so nobody is woken
+//! while one is held, nor is anything dropped that could sleep. All spinlocks are taken in process
+//! context.
 //!
 //! [`Audience`]: notify::Audience
 //! [`Completion`]: request::Completion

@@ -18,8 +18,8 @@ const EXECUTABLE: u16 = 0o111;
 /// Checks whether the caller may do what `mask` says.
 ///
 /// With `default_permissions` or POSIX_ACL the kernel decides by mode and access control list, and
-/// asks for them again before it refuses. Without, the server decides when it gets the request; only access(2) and chdir(2),
-/// which send nothing else, are asked about.
+/// asks for them again before it refuses. Without, the server decides when it gets the request;
+/// only access(2) and chdir(2), which send nothing else, are asked about.
 ///
 /// # Errors
 ///

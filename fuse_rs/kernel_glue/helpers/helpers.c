@@ -282,7 +282,8 @@ void fuse_rs_helper_d_lookup_done(struct dentry *dentry)
 
 void fuse_rs_helper_qstr(struct qstr *out, const struct dentry *parent, const char *name, u32 len)
 {
-	*out = (struct qstr){ .hash = full_name_hash(parent, name, len), .len = len, .name = (const u8 *)name };
+	*out = (struct qstr){ .hash = full_name_hash(parent, name, len), .len = len,
+			      .name = (const u8 *)name };
 }
 
 int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode)

@@ -236,8 +236,8 @@ impl<T: FileSystem> KnownChild<T> {
     ///
     /// # Errors
     ///
-    /// `EINTR` when the caller is killed; `ENOENT` for another inode or none, `EBUSY` for a mount point, `ENOTEMPTY` for a directory
-    /// with entries that are in use.
+    /// `EINTR` when the caller is killed; `ENOENT` for another inode or none, `EBUSY` for a mount
+    /// point, `ENOTEMPTY` for a directory with entries that are in use.
     pub fn remove(&self, expected: impl FnOnce(&Inode<T>) -> bool) -> Result {
         let entry = self.0.as_ptr();
         let inode = self.dentry().inode().ok_or(ENOENT)?;

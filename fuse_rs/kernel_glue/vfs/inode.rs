@@ -286,8 +286,9 @@ impl<T: FileSystem> Inode<T> {
         }
     }
 
-    /// Sets everything but type and size; what else the file carries may be new, too. Callers exclude each other by a lock of the file
-    /// system's; readers see field by field, as they do with every file system.
+    /// Sets everything but type and size; what else the file carries may be new, too. Callers
+    /// exclude each other by a lock of the file system's; readers see field by field, as they do
+    /// with every file system.
     pub fn set_attributes(&self, attr: &InodeAttributes) {
         let inode = self.as_ptr();
         // SAFETY: Plain fields that the file system owns.

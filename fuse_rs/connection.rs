@@ -49,12 +49,16 @@ use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::belief::Belief;
+use fuse_pure::logic::belief::Epoch;
 use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::logic::scramble;
 use fuse_pure::logic::sticky;
+use fuse_pure::op::Timeout;
 use kernel::sync::SetOnce;
 use kernel_glue::dev::fasync::FasyncList;
 use kernel_glue::sync::wait::WaitQueue;
+use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::sys::random_u64;
 use kernel_glue::vfs::caller::ProcessNamespace;
 use kernel_glue::vfs::caller::UserNamespace;
@@ -130,6 +134,10 @@ pub(crate) struct Connection {
     attr_version: Atomic<u64>,
     /// What `attr_version` was at the latest eviction of an inode.
     evicted_at: Atomic<u64>,
+    /// The number of the epoch.
+    epoch: Atomic<u64>,
+    /// What `attr_version` was when the epoch began.
+    epoch_at: Atomic<u64>,
     missing: Atomic<u64>,
     owner_key: [u32; 4],
     devices: Atomic<u32>,
@@ -168,6 +176,8 @@ impl Connection {
                 next_unique: Atomic::new(1),
                 attr_version: Atomic::new(1),
                 evicted_at: Atomic::new(0),
+                epoch: Atomic::new(0),
+                epoch_at: Atomic::new(0),
                 missing: Atomic::new(0),
                 owner_key: [
                     random_u64() as u32,
@@ -302,19 +312,41 @@ impl Connection {
     /// An inode, which others may still have names for, is about to go, and with it what we know
     /// of its changes: attributes that are on their way must not be believed for a successor.
     pub(crate) fn evicted(&self) {
-        let now = self.next_attr_version().0;
-        let mut seen = self.evicted_at.load(Relaxed);
-        while seen < now {
-            match self.evicted_at.cmpxchg(seen, now, Relaxed) {
-                Ok(_) => return,
-                Err(other) => seen = other,
-            }
-        }
+        raise(&self.evicted_at, self.next_attr_version().0);
     }
 
     /// The version of attributes at the latest [`Connection::evicted`].
     pub(crate) fn last_eviction(&self) -> AttrVersion {
         AttrVersion(self.evicted_at.load(Relaxed))
+    }
+
+    /// The epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Acquire))
+    }
+
+    /// Another epoch begins: no name is believed, nor one that is told of in answer to an earlier
+    /// request.
+    pub(crate) fn begin_epoch(&self) {
+        // Who finds the new epoch knows which requests are earlier.
+        raise(&self.epoch_at, self.next_attr_version().0);
+        self.epoch.fetch_add(1, Full);
+    }
+
+    /// How long a name is to be believed that is `valid` so long by the answer to a request which
+    /// was made at `version`.
+    pub(crate) fn believe(&self, valid: Timeout, version: AttrVersion) -> Belief {
+        let epoch = self.epoch();
+        if version.is_stale_for(AttrVersion(self.epoch_at.load(Relaxed))) {
+            return Belief::NONE;
+        }
+        Belief::new(valid.deadline(monotonic_nanos()), epoch)
+    }
+
+    /// Whether a name may be believed now.
+    #[inline]
+    pub(crate) fn believes(&self, belief: Belief) -> bool {
+        belief.holds(monotonic_nanos(), self.epoch())
     }
 
     /// Requests that are on their way or with the server.
@@ -384,5 +416,16 @@ impl Connection {
     fn wake_reader_before_sleep(&self) {
         self.readable.wake_one_sync();
         self.fasync.signal_readable();
+    }
+}
+
+/// Makes a number at least `least`.
+fn raise(number: &Atomic<u64>, least: u64) {
+    let mut seen = number.load(Relaxed);
+    while seen < least {
+        match number.cmpxchg(seen, least, Relaxed) {
+            Ok(_) => return,
+            Err(other) => seen = other,
+        }
     }
 }

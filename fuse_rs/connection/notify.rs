@@ -4,6 +4,7 @@
 
 use super::Connection;
 use crate::prelude::*;
+use fuse_pure::abi::ids::NodeId;
 use fuse_pure::op::notify::Notice;
 use kernel_glue::mem::pages::PageData;
 
@@ -12,6 +13,10 @@ pub(crate) trait Audience: Send + Sync {
     /// Takes a notification, and the data that came with it. May wait for requests, but only
     /// for such that end with the connection.
     fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result;
+
+    /// A node had better be given back to the server, if nobody uses it. Waits as
+    /// [`Audience::notify`] may.
+    fn prune(&self, node: NodeId);
 
     /// Looks after what it keeps, from time to time. Waits as [`Audience::notify`] may.
     fn look_after(&self);
@@ -53,6 +58,20 @@ impl Connection {
         }
         let listener = self.listener.lock().clone().ok_or(ENOENT)?;
         listener.0.notify(notice, data)
+    }
+
+    /// These nodes had better be given back to the server.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when nobody is there any more.
+    pub(crate) fn prune(&self, nodes: impl Iterator<Item = NodeId>) -> Result {
+        let _work = self.work();
+        let listener = self.listener.lock().clone().ok_or(ENOENT)?;
+        for node in nodes {
+            listener.0.prune(node);
+        }
+        Ok(())
     }
 
     /// Lets those who are told look after what they keep; whether that is to be done again.

@@ -13,9 +13,9 @@ use super::SuperBlock;
 use crate::connection::call::Envelope;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
+use fuse_pure::logic::belief::Belief;
 use fuse_pure::op::Lookup;
 use fuse_pure::op::LookupReply;
-use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::dentry::DentryOperations;
 use kernel_glue::vfs::dentry::Validity;
 use kernel_glue::vfs::dentry::Walk;
@@ -27,7 +27,8 @@ impl DentryOperations for Fuse {
         if known.is_some_and(|inode| inode.data().is_bad()) {
             return Ok(Validity::Invalid);
         }
-        if !walk.is_exact() && dentry.deadline() > monotonic_nanos() {
+        let belief = Belief::from_bits(dentry.belief());
+        if !walk.is_exact() && inode::connection(dir).believes(belief) {
             return Ok(Validity::Valid);
         }
         let Some(known) = known else {
@@ -78,6 +79,6 @@ fn look_again(dir: &Inode, name: &[u8], dentry: &Dentry, known: &Inode) -> Resul
     if attributes::update(known, &entry.attr, entry.attr_valid, version).is_err() {
         return Ok(Validity::Invalid);
     }
-    dentry.set_deadline(entry.entry_valid.deadline(monotonic_nanos()));
+    dentry.set_belief(connection.believe(entry.entry_valid, version).bits());
     Ok(Validity::Valid)
 }

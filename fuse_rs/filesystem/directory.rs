@@ -18,6 +18,7 @@ use fuse_pure::abi::cursor::Name;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
+use fuse_pure::logic::belief::Belief;
 use fuse_pure::logic::dirents::NAME_MAX;
 use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::create::Create;
@@ -38,7 +39,6 @@ use fuse_pure::op::Lookup;
 use fuse_pure::op::LookupReply;
 use fuse_pure::op::Operation;
 use kernel::fs::file::flags;
-use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::caller::umask;
 use kernel_glue::vfs::dir_ops::Created;
 use kernel_glue::vfs::dir_ops::DirOperations;
@@ -64,7 +64,7 @@ fn about(dir: &Inode) -> Result<(&Arc<Connection>, Envelope<'_>)> {
     ))
 }
 
-/// The inode and deadline of an entry that was looked up in or made in `dir`.
+/// The inode of an entry that was looked up in or made in `dir`, and how long to believe it.
 fn named(
     dir: &Inode,
     entry: &Entry,
@@ -73,9 +73,10 @@ fn named(
 ) -> Result<Named<Fuse>> {
     let lookup = lookup.ok_or(EIO)?;
     let inode = inode::from_entry(dir.super_block(), entry, lookup, version)?;
+    let connection = inode::connection(dir);
     Ok(Named {
         inode: Some(inode),
-        deadline: entry.entry_valid.deadline(monotonic_nanos()),
+        belief: connection.believe(entry.entry_valid, version).bits(),
     })
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn changed(dir: &Inode) {
 fn failed(error: Error, dirs: &[&Inode], entries: &[&Dentry]) {
     if error == EEXIST || error == ENOENT || error == EINTR {
         for entry in entries {
-            entry.set_deadline(0);
+            entry.set_belief(Belief::NONE.bits());
         }
         for dir in dirs {
             changed(dir);
@@ -169,7 +170,7 @@ fn create_as<C: Creation>(
     }
     Ok(Created {
         inode,
-        deadline: named.deadline,
+        belief: named.belief,
         mode: handle.mode(),
         handle,
     })
@@ -189,7 +190,7 @@ fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
         }
         attributes::invalidate_some(inode, Fields::NLINK.with(Fields::CTIME));
     }
-    dentry.set_deadline(0);
+    dentry.set_belief(Belief::NONE.bits());
     changed(dir);
 }
 
@@ -210,11 +211,11 @@ impl DirOperations for Fuse {
             Ok((LookupReply::Found(entry), lookup)) => named(dir, &entry, lookup, version),
             Ok((LookupReply::Negative(valid), _)) => Ok(Named {
                 inode: None,
-                deadline: valid.deadline(monotonic_nanos()),
+                belief: connection.believe(valid, version).bits(),
             }),
             Err(error) if error == ENOENT => Ok(Named {
                 inode: None,
-                deadline: 0,
+                belief: Belief::NONE.bits(),
             }),
             Err(error) => Err(error),
         }

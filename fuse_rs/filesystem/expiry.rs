@@ -14,6 +14,7 @@ use super::SuperBlock;
 use crate::connection::Connection;
 use crate::prelude::*;
 use core::num::NonZeroU64;
+use fuse_pure::logic::belief::Belief;
 use fuse_pure::logic::wheel::Wheel;
 use fuse_pure::logic::wheel::SLOTS;
 use kernel_glue::list::Queue;
@@ -79,10 +80,10 @@ impl Expiry {
         Periodic::start(self.seconds, Clock(connection.clone()))
     }
 
-    /// Takes a name up that is to be looked at after `deadline`.
-    fn put(&self, name: Arc<Name>, deadline: u64) {
+    /// Takes a name up that is to be looked at after `end`.
+    fn put(&self, name: Arc<Name>, end: u64) {
         let mut ring = self.ring.lock();
-        let slot = ring.wheel.slot(deadline);
+        let slot = ring.wheel.slot(end);
         name.data.0.store(slot as u32, Relaxed);
         if let Some(queue) = ring.slots.get_mut(slot) {
             // It is in no other.
@@ -121,16 +122,16 @@ impl Expiry {
                 if connection.has_ended() {
                     return;
                 }
-                self.look_at(name, now);
+                self.look_at(name, connection, now);
                 let_others_run();
             }
         }
     }
 
-    fn look_at(&self, name: Arc<Name>, now: u64) {
-        match name.deadline() {
+    fn look_at(&self, name: Arc<Name>, connection: &Connection, now: u64) {
+        match name.belief().map(Belief::from_bits) {
             None => {}
-            Some(deadline) if deadline > now => self.put(name, deadline),
+            Some(belief) if connection.believes(belief) => self.put(name, belief.end()),
             Some(_) if name.drop_unused() => {}
             Some(_) => self.put(name, now),
         }

@@ -92,7 +92,9 @@ fn give_up(dir: &Inode, handle: &Handle) {
 }
 
 fn stamp(dir: &Inode) -> Stamp {
-    let changes = dir.data().changes();
+    // Neither ever gets less, so they change if and only if the sum does.
+    let epoch = inode::connection(dir).epoch().0;
+    let changes = dir.data().changes().wrapping_add(epoch);
     let mtime = dir.mtime();
     Stamp {
         mtime: Time {

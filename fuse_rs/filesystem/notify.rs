@@ -13,6 +13,7 @@ use crate::page_cache::stale;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::belief::Belief;
 use fuse_pure::op::notify::Notice;
 use fuse_pure::op::notify::Range;
 use kernel::sync::aref::ARef;
@@ -87,8 +88,23 @@ impl Audience for Ears {
                 }
                 page_cache::retrieve::retrieve(&inode, unique, offset, len)
             }
+            Notice::NewEpoch => {
+                let mount = super::inode::mount(&self.root);
+                mount.connection.begin_epoch();
+                if mount.expiry.is_some() {
+                    // The time of all names is over.
+                    self.root.super_block().drop_unused_names();
+                }
+                Ok(())
+            }
             // The connection's own.
-            Notice::Resend => Ok(()),
+            Notice::Resend | Notice::Prune => Ok(()),
+        }
+    }
+
+    fn prune(&self, node: NodeId) {
+        if let Ok(inode) = self.inode(node) {
+            inode.drop_unused_names();
         }
     }
 
@@ -118,7 +134,7 @@ fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
 }
 
 fn expired(entry: &KnownChild<Fuse>, only: bool) {
-    entry.dentry().set_deadline(0);
+    entry.dentry().set_belief(Belief::NONE.bits());
     if !only {
         entry.invalidate();
     }

@@ -18,7 +18,6 @@ use fuse_pure::logic::dirents::PlusEntries;
 use fuse_pure::op::rw::Readdir;
 use fuse_pure::op::Entry;
 use kernel_glue::mem::pages::PAGE_SIZE;
-use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::dentry::Child;
 use kernel_glue::vfs::file::DirEmitter;
 
@@ -170,7 +169,7 @@ fn connect(
     version: AttrVersion,
 ) -> Result {
     let dir = file.inode();
-    let deadline = found.entry_valid.deadline(monotonic_nanos());
+    let belief = inode::connection(dir).believe(found.entry_valid, version);
     let child = file.child(out, name);
     if let Ok(Child::Known(known)) = &child {
         let same = known.dentry().inode().filter(|inode| {
@@ -179,7 +178,7 @@ fn connect(
         if let Some(inode) = same {
             inode::count_lookup(inode);
             if attributes::update(inode, &found.attr, found.attr_valid, version).is_ok() {
-                known.dentry().set_deadline(deadline);
+                known.dentry().set_belief(belief.bits());
             }
             return Ok(());
         }
@@ -188,7 +187,7 @@ fn connect(
     match child {
         Ok(Child::New(new)) => {
             let _ = inode::from_entry(dir.super_block(), found, lookup, version)
-                .and_then(|inode| new.connect(inode, deadline));
+                .and_then(|inode| new.connect(inode, belief.bits()));
         }
         // Something else has this name now.
         Ok(Child::Known(known)) => known.invalidate(),

@@ -4,6 +4,7 @@
 
 pub mod attr_version;
 pub mod background;
+pub mod belief;
 pub mod dirents;
 pub mod file_id;
 pub mod forget_turn;

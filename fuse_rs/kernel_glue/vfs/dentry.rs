@@ -127,25 +127,25 @@ impl<T: FileSystem> Dentry<T> {
         unsafe { SuperBlock::from_raw((*self.as_ptr()).d_sb) }
     }
 
-    /// The moment until which the entry may be believed, as stored.
+    /// How long the entry may be believed, as stored: in a form of the file system's.
     #[inline]
-    pub fn deadline(&self) -> u64 {
-        // SAFETY: The field is the file system's; races only give an older or newer moment.
+    pub fn belief(&self) -> u64 {
+        // SAFETY: The field is the file system's; races only give an older or newer value.
         unsafe { (&raw const (*self.as_ptr()).d_time).read_volatile() as u64 }
     }
 
-    /// Stores the moment until which the entry may be believed.
+    /// Stores how long the entry may be believed.
     #[inline]
-    pub fn set_deadline(&self, deadline: u64) {
-        // SAFETY: As for `deadline`.
-        unsafe { (&raw mut (*self.as_ptr()).d_time).write_volatile(deadline as usize) };
+    pub fn set_belief(&self, belief: u64) {
+        // SAFETY: As for `belief`.
+        unsafe { (&raw mut (*self.as_ptr()).d_time).write_volatile(belief as usize) };
     }
 
     /// Without a name there is nothing to believe, until it gets one.
     pub(crate) fn doubt_if_nameless(&self) {
         // SAFETY: The dentry is valid.
         if unsafe { bindings::fuse_rs_helper_is_root(self.as_ptr()) } {
-            self.set_deadline(0);
+            self.set_belief(0);
         }
     }
 
@@ -167,11 +167,11 @@ impl<T: FileSystem> Dentry<T> {
     }
 
     /// Connects a looked-up entry with its inode. Returns the entry to use instead if there is
-    /// another one for the inode, and stores the deadline in the one that is used.
+    /// another one for the inode, and stores the belief in the one that is used.
     pub(crate) fn splice(
         &self,
         inode: Option<ARef<Inode<T>>>,
-        deadline: u64,
+        belief: u64,
     ) -> Result<*mut bindings::dentry> {
         let inode = match inode {
             Some(inode) => {
@@ -183,14 +183,14 @@ impl<T: FileSystem> Dentry<T> {
         };
         // First, because others find the entry as soon as it is connected. A new entry has the
         // field as the last user of the memory left it.
-        self.set_deadline(deadline);
+        self.set_belief(belief);
         // SAFETY: The entry is in lookup or unhashed, and the reference to the inode is taken
         // over.
         let other = unsafe { bindings::d_splice_alias(inode, self.as_ptr()) };
         let other = kernel::error::from_err_ptr(other)?;
         if let Some(other) = NonNull::new(other) {
             // SAFETY: The entry comes with a reference and is of the same file system.
-            unsafe { Self::from_raw(other.as_ptr()) }.set_deadline(deadline);
+            unsafe { Self::from_raw(other.as_ptr()) }.set_belief(belief);
         }
         Ok(other)
     }
@@ -280,15 +280,15 @@ impl<T: FileSystem> Drop for KnownChild<T> {
 }
 
 impl<T: FileSystem> NewChild<T> {
-    /// It names `inode`, until `deadline`.
+    /// It names `inode`, which may be believed as `belief` says.
     ///
     /// # Context
     ///
     /// May sleep.
-    pub fn connect(self, inode: ARef<Inode<T>>, deadline: u64) -> Result {
+    pub fn connect(self, inode: ARef<Inode<T>>, belief: u64) -> Result {
         // SAFETY: We own a reference.
         let dentry = unsafe { Dentry::<T>::from_raw(self.0.as_ptr()) };
-        let other = dentry.splice(Some(inode), deadline)?;
+        let other = dentry.splice(Some(inode), belief)?;
         if !other.is_null() {
             // SAFETY: It came with a reference.
             unsafe { bindings::dput(other) };
@@ -354,7 +354,29 @@ impl<T: FileSystem> Dentry<T> {
     }
 }
 
+impl<T: FileSystem> SuperBlock<T> {
+    /// Forgets all entries that nobody uses.
+    ///
+    /// # Context
+    ///
+    /// May sleep. The super block is not being shut down.
+    pub fn drop_unused_names(&self) {
+        // SAFETY: The super block is live.
+        unsafe { bindings::shrink_dcache_sb(self.as_ptr()) };
+    }
+}
+
 impl<T: FileSystem> Inode<T> {
+    /// Forgets all entries for this inode that nobody uses.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn drop_unused_names(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::d_prune_aliases(self.as_ptr()) };
+    }
+
     /// Lets `change` have the cached entry `name` of this directory, which is locked meanwhile.
     ///
     /// # Context

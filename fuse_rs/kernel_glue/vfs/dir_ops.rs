@@ -17,20 +17,20 @@ use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::aref::ARef;
 
-/// An inode for a name, and the moment until which the name may be believed.
+/// An inode for a name, and how long the name may be believed.
 pub struct Named<T: FileSystem> {
     /// The inode; none if the name does not exist.
     pub inode: Option<ARef<Inode<T>>>,
-    /// For [`Dentry::deadline`].
-    pub deadline: u64,
+    /// For [`Dentry::belief`].
+    pub belief: u64,
 }
 
 /// A new file, opened.
 pub struct Created<T: FileSystem> {
     /// The inode.
     pub inode: ARef<Inode<T>>,
-    /// For [`Dentry::deadline`].
-    pub deadline: u64,
+    /// For [`Dentry::belief`].
+    pub belief: u64,
     /// The open file.
     pub handle: KBox<T::Handle>,
     /// How it may be used.
@@ -138,7 +138,7 @@ unsafe fn look_up<T: DirOperations>(
     // SAFETY: By the safety requirements.
     let (dir, dentry) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
     let named = T::lookup(dir, dentry)?;
-    dentry.splice(named.inode, named.deadline)
+    dentry.splice(named.inode, named.belief)
 }
 
 /// # Safety
@@ -173,7 +173,7 @@ unsafe fn make<T: DirOperations>(
     // The server may have handed out an inode that is known under another name already: the
     // entry has to go through the same check as a looked-up one.
     dentry.unhash();
-    dentry.splice(Some(inode), named.deadline)
+    dentry.splice(Some(inode), named.belief)
 }
 
 /// As [`make`], for callers that cannot be told of another entry.
@@ -277,7 +277,7 @@ unsafe extern "C" fn link<T: DirOperations>(
             )
         };
         let named = T::link(old.inode().ok_or(ENOENT)?, dir, dentry)?;
-        dentry.set_deadline(named.deadline);
+        dentry.set_belief(named.belief);
         match named.inode {
             Some(inode) => dentry.instantiate(inode),
             None => dentry.unhash(),
@@ -433,7 +433,7 @@ unsafe fn finish<T: DirOperations>(
     entry: &Dentry<T>,
     created: Created<T>,
 ) -> Result {
-    entry.set_deadline(created.deadline);
+    entry.set_belief(created.belief);
     entry.instantiate(created.inode);
     // SAFETY: By the safety requirements; the entry was just made positive.
     unsafe { NewFile::<T>::finish_open(file, entry.as_ptr(), created.handle, created.mode) }

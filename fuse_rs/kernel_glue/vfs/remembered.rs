@@ -46,11 +46,11 @@ unsafe impl<T: FileSystem> Linked<0> for Remembered<T> {
 }
 
 impl<T: FileSystem> Remembered<T> {
-    /// The moment until which the entry may be believed, as stored; none if it is gone.
-    pub fn deadline(&self) -> Option<u64> {
+    /// How long the entry may be believed, as stored; none if it is gone.
+    pub fn belief(&self) -> Option<u64> {
         let entry = self.entry.lock();
         let entry = entry.as_ref()?;
-        // SAFETY: By the type's invariants. A race gives an older or newer moment.
+        // SAFETY: By the type's invariants. A race gives an older or newer value.
         Some(unsafe { (&raw const (*entry.0.as_ptr()).d_time).read_volatile() as u64 })
     }
 

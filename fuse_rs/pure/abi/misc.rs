@@ -209,6 +209,18 @@ pub struct NotifyRetrieveOut {
     pub padding: u32,
 }
 
+/// Head of the notification PRUNE; node ids follow.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NotifyPruneOut {
+    /// How many node ids.
+    pub count: u32,
+    /// Zero.
+    pub padding: u32,
+    /// Zero.
+    pub spare: u64,
+}
+
 /// Body of NOTIFY_REPLY; data follows.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -245,6 +257,7 @@ wire_size!(
     NotifyDeleteOut = 24,
     NotifyStoreOut = 24,
     NotifyRetrieveOut = 32,
+    NotifyPruneOut = 16,
     NotifyRetrieveIn = 40,
     MknodIn = 16,
     MkdirIn = 8,

@@ -13,6 +13,7 @@ use crate::abi::ids::Unique;
 use crate::abi::misc::NotifyDeleteOut;
 use crate::abi::misc::NotifyInvalEntryOut;
 use crate::abi::misc::NotifyInvalInodeOut;
+use crate::abi::misc::NotifyPruneOut;
 use crate::abi::misc::NotifyRetrieveIn;
 use crate::abi::misc::NotifyRetrieveOut;
 use crate::abi::misc::NotifyStoreOut;
@@ -92,6 +93,21 @@ pub enum Notice<'a> {
     },
     /// What was sent and is not answered is to be sent again.
     Resend,
+    /// No name that has been told is to be believed any more.
+    NewEpoch,
+    /// Ids of nodes that had better be given back follow: see [`nodes`].
+    Prune,
+}
+
+/// Bytes of a node id.
+pub const NODE_LEN: usize = size_of::<u64>();
+
+/// The nodes that a PRUNE names, from its bytes. What cannot be the id of a node is left out, and
+/// so are bytes at the end that are not a whole one.
+pub fn nodes(ids: &[u8]) -> impl Iterator<Item = NodeId> + '_ {
+    ids.chunks_exact(NODE_LEN)
+        .filter_map(|id| id.try_into().ok())
+        .filter_map(|id| NodeId::from_server(u64::from_ne_bytes(id)))
 }
 
 /// Cached data that the server has asked for; it follows. Not answered.
@@ -148,10 +164,10 @@ impl From<Malformed> for Refusal {
 /// How many bytes of a notification [`Notice::parse`] needs, of `len` in all. Of one that is too
 /// long it sees one byte too many.
 pub fn head_len(code: i32, len: usize) -> usize {
-    if code == STORE {
-        len.min(size_of::<NotifyStoreOut>())
-    } else {
-        len.min(MAX_NOTICE + 1)
+    match code {
+        STORE => len.min(size_of::<NotifyStoreOut>()),
+        PRUNE => len.min(size_of::<NotifyPruneOut>()),
+        _ => len.min(MAX_NOTICE + 1),
     }
 }
 
@@ -162,6 +178,8 @@ const STORE: i32 = 4;
 const RETRIEVE: i32 = 5;
 const DELETE: i32 = 6;
 const RESEND: i32 = 7;
+const INC_EPOCH: i32 = 8;
+const PRUNE: i32 = 9;
 
 fn node(id: u64) -> Result<NodeId, Refusal> {
     NodeId::from_server(id).ok_or(Refusal::Malformed)
@@ -246,6 +264,15 @@ impl<'a> Notice<'a> {
                 })
             }
             RESEND => Ok(Self::Resend),
+            INC_EPOCH => Ok(Self::NewEpoch),
+            PRUNE => {
+                let out: NotifyPruneOut = reader.take()?;
+                let rest = len.checked_sub(size_of::<NotifyPruneOut>());
+                if rest.is_none() || rest != NODE_LEN.checked_mul(out.count as usize) {
+                    return Err(Refusal::Malformed);
+                }
+                Ok(Self::Prune)
+            }
             _ => Err(Refusal::Unknown),
         }
     }
@@ -368,8 +395,33 @@ mod tests {
     }
 
     #[test]
+    fn as_many_nodes_are_pruned_as_follow() {
+        for (count, rest, good) in [
+            (0, 0, true),
+            (2, 16, true),
+            (2, 15, false),
+            (2, 17, false),
+            (1, 16, false),
+            (u32::MAX, 8, false),
+            (1 << 29, 0, false),
+        ] {
+            let out = NotifyPruneOut {
+                count,
+                ..NotifyPruneOut::default()
+            };
+            let notice = Notice::parse(PRUNE, 16 + rest, out.as_bytes());
+            assert_eq!(notice.ok(), good.then_some(Notice::Prune));
+        }
+        assert!(Notice::parse(PRUNE, 8, &[0; 8]).is_err());
+        let ids = [7u64, 0, u64::MAX].map(u64::to_ne_bytes).concat();
+        let named: Vec<_> = nodes(&ids[..23]).map(NodeId::get).collect();
+        assert_eq!(named, [7]);
+        assert_eq!(nodes(&ids).count(), 2);
+    }
+
+    #[test]
     fn others_are_unknown() {
-        for code in [0, 8, 9, 100, -1] {
+        for code in [0, 10, 100, -1] {
             assert_eq!(Notice::parse(code, 0, &[]), Err(Refusal::Unknown));
         }
     }

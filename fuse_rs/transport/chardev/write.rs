@@ -17,6 +17,7 @@ use fuse_pure::op::notify;
 use fuse_pure::op::notify::Notice;
 use fuse_pure::op::notify::Refusal;
 use kernel_glue::mem::pages::PageData;
+use kernel_glue::sys::let_others_run;
 use kernel_glue::uio::fault_in;
 use kernel_glue::uio::without_faults;
 
@@ -24,7 +25,10 @@ use kernel_glue::uio::without_faults;
 const MAX_TRIES: u32 = 64;
 
 /// Most data in a notification: as much as in the largest WRITE.
-const MAX_STORE: u32 = 16 << 20;
+const MAX_DATA: usize = 16 << 20;
+
+/// Node ids of a PRUNE that are read at a time.
+const PRUNE_BATCH: usize = 512;
 
 impl ServerFile {
     /// Takes one reply.
@@ -125,18 +129,39 @@ fn notify(connection: &Arc<Connection>, code: i32, from: &mut IovIterSource<'_>)
     let data = match notice {
         Notice::Store { len, .. } => {
             // All of it first: nothing of ours may be locked while the server's memory is read.
-            if len > MAX_STORE {
+            let len = len as usize;
+            if len > MAX_DATA {
                 return Err(EINVAL);
             }
-            let data = PageData::copy_from(from, len as usize)?;
-            if data.len() != len as usize {
+            let data = PageData::copy_from(from, len)?;
+            if data.len() != len {
                 return Err(EFAULT);
             }
             Some(data)
         }
+        Notice::Prune => return prune(connection, from),
         _ => None,
     };
     connection.tell(notice, data.as_ref())
+}
+
+/// Takes the node ids of a PRUNE, which are all that follows.
+fn prune(connection: &Arc<Connection>, from: &mut IovIterSource<'_>) -> Result {
+    if from.len() > MAX_DATA {
+        return Err(EINVAL);
+    }
+    let batch = from.len().min(PRUNE_BATCH * notify::NODE_LEN);
+    let mut ids = KVec::from_elem(0u8, batch, GFP_KERNEL)?;
+    while !from.is_empty() {
+        let len = from.len().min(batch);
+        let ids = ids.get_mut(..len).ok_or(EINVAL)?;
+        if from.copy_from_iter(ids) != len {
+            return Err(EFAULT);
+        }
+        connection.prune(notify::nodes(ids))?;
+        let_others_run();
+    }
+    Ok(())
 }
 
 fn read_header(from: &mut IovIterSource<'_>) -> Result<OutHeader> {

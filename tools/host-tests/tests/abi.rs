@@ -165,6 +165,7 @@ fn layouts() -> Vec<Layout> {
         NotifyInvalEntryOut = fuse_notify_inval_entry_out { parent, namelen, flags }
         NotifyDeleteOut = fuse_notify_delete_out { parent, child, namelen, padding }
         NotifyStoreOut = fuse_notify_store_out { nodeid, offset, size, padding }
+        NotifyPruneOut = fuse_notify_prune_out { count, padding, spare }
         NotifyRetrieveOut = fuse_notify_retrieve_out {
             notify_unique, nodeid, offset, size, padding
         }

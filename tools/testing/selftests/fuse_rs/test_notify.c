@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a server tells without being asked. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
 #include "notify.h"
@@ -388,5 +389,163 @@ TEST(data_is_sent_again)
 	rawfs_default(fs, &again);
 	rawfs_serve(fs);
 	CHECK_EQ(exit_of(pid), 0);
+	rawfs_stop(fs);
+}
+
+static int new_epoch(struct rawfs *fs)
+{
+	return notify(fs, FUSE_NOTIFY_INC_EPOCH, NULL, 0, NULL, 0);
+}
+
+TEST(in_a_new_epoch_names_are_looked_up_once)
+{
+	struct rawfs *fs = new_fs();
+
+	look(fs, "file");
+	look(fs, "file");
+	CHECK_EQ(fs->count[FUSE_LOOKUP], 1);
+	for (int i = 2; i < 5; i++) {
+		CHECK_EQ(new_epoch(fs), 0);
+		look(fs, "file");
+		look(fs, "file");
+		CHECK_EQ(fs->count[FUSE_LOOKUP], i);
+	}
+	rawfs_stop(fs);
+}
+
+static bool begin_epoch(struct rawfs *fs, struct rawfs_req *req)
+{
+	if (req->in.opcode == FUSE_LOOKUP && !fs->arg) {
+		fs->arg = fs;
+		CHECK_EQ(new_epoch(fs), 0);
+	}
+	return false;
+}
+
+TEST(a_name_asked_for_before_an_epoch_is_not_believed_in_it)
+{
+	struct rawfs *fs = new_fs();
+
+	fs->hook = begin_epoch;
+	look(fs, "file");
+	look(fs, "file");
+	look(fs, "file");
+	CHECK_EQ(fs->count[FUSE_LOOKUP], 2);
+	rawfs_stop(fs);
+}
+
+static void list(struct rawfs *fs)
+{
+	DIR *dir = opendir(fs->mnt);
+
+	CHECK(dir);
+	while (readdir(dir))
+		;
+	closedir(dir);
+}
+
+TEST(in_a_new_epoch_directories_are_listed_again)
+{
+	struct rawfs *fs = rawfs_new();
+	unsigned long asked;
+
+	fs->entry_valid = fs->attr_valid = 1000;
+	fs->open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
+	rawfs_start(fs, "");
+	list(fs);
+	asked = fs->count[FUSE_READDIR];
+	list(fs);
+	CHECK_EQ(fs->count[FUSE_READDIR], asked);
+	CHECK_EQ(new_epoch(fs), 0);
+	list(fs);
+	CHECK(fs->count[FUSE_READDIR] > asked);
+	rawfs_stop(fs);
+}
+
+TEST(a_new_epoch_leaves_working_directories_alone)
+{
+	struct rawfs *fs = new_fs();
+	char cwd[256];
+
+	RS_ONLY("it takes their names away");
+	CHECK_EQ(chdir(rawfs_path(fs, "dir")), 0);
+	CHECK_EQ(new_epoch(fs), 0);
+	look(fs, "dir");
+	CHECK(getcwd(cwd, sizeof(cwd)));
+	CHECK(!strcmp(cwd, rawfs_path(fs, "dir")));
+	CHECK_EQ(chdir("/"), 0);
+	rawfs_stop(fs);
+}
+
+TEST(a_new_epoch_gives_unused_nodes_back_if_wanted)
+{
+	struct rawfs *fs;
+
+	RS_ONLY("it has no such setting here");
+	set_limit("inval_wq", 1000);
+	fs = new_fs();
+	set_limit("inval_wq", 0);
+	look(fs, "file");
+	CHECK_EQ(new_epoch(fs), 0);
+	EVENTUALLY(!fs->node[2].nlookup);
+	rawfs_stop(fs);
+}
+
+static int prune(struct rawfs *fs, uint32_t count, const uint64_t *ids, size_t len)
+{
+	struct fuse_notify_prune_out out = { .count = count };
+
+	return notify(fs, FUSE_NOTIFY_PRUNE, &out, sizeof(out), ids, len);
+}
+
+TEST(unused_nodes_are_given_back_when_the_server_wants_them)
+{
+	struct rawfs *fs = new_fs();
+	uint64_t ids[] = { 2, 3 };
+	int fd = open(rawfs_path(fs, "dir"), O_RDONLY);
+
+	CHECK(fd >= 0);
+	look(fs, "file");
+	look(fs, "link");
+	CHECK_EQ(prune(fs, 2, ids, sizeof(ids)), 0);
+	EVENTUALLY(!fs->node[2].nlookup);
+	CHECK(fs->node[3].nlookup);
+	CHECK(fs->node[4].nlookup);
+	close(fd);
+	CHECK_EQ(prune(fs, 1, ids + 1, sizeof(*ids)), 0);
+	EVENTUALLY(!fs->node[3].nlookup);
+	look(fs, "dir");
+	rawfs_stop(fs);
+}
+
+TEST(any_node_may_be_wanted_back)
+{
+	struct rawfs *fs = new_fs();
+	uint64_t ids[2000];
+
+	look(fs, "file");
+	for (int i = 0; i < 2000; i++)
+		ids[i] = i * 0x123456789abcdefull;
+	ids[1] = FUSE_ROOT_ID;
+	ids[1999] = 2;
+	CHECK_EQ(prune(fs, 2000, ids, sizeof(ids)), 0);
+	EVENTUALLY(!fs->node[2].nlookup);
+	CHECK_EQ(prune(fs, 0, NULL, 0), 0);
+	rawfs_stop(fs);
+}
+
+TEST(as_many_nodes_are_wanted_back_as_are_named)
+{
+	struct rawfs *fs = new_fs();
+	uint64_t ids[] = { 2, 2 };
+
+	look(fs, "file");
+	CHECK_EQ(prune(fs, 1, ids, 16), EINVAL);
+	CHECK_EQ(prune(fs, 3, ids, 16), EINVAL);
+	CHECK_EQ(prune(fs, 2, ids, 15), EINVAL);
+	CHECK_EQ(prune(fs, 0x20000002, ids, 16), EINVAL);
+	CHECK_EQ(prune(fs, 0xffffffff, ids, 16), EINVAL);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_PRUNE, ids, 8, NULL, 0), EINVAL);
+	CHECK_EQ(fs->forgotten, 0);
 	rawfs_stop(fs);
 }

@@ -18,12 +18,15 @@ static bool record(struct rawfs *fs, struct rawfs_req *req)
 	return special && special(fs, req);
 }
 
-struct rawfs *recording_fs(void)
+struct rawfs *recording(struct rawfs *fs)
 {
-	struct rawfs *fs = rawfs_new();
-
 	fs->hook = record;
 	return fs;
+}
+
+struct rawfs *recording_fs(void)
+{
+	return recording(rawfs_new());
 }
 
 struct recorded *asked(uint32_t opcode)

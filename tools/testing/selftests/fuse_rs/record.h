@@ -19,6 +19,8 @@ extern atomic_int nseen;
 /* What a case answers itself; the tree answers the rest. */
 extern bool (*special)(struct rawfs *fs, struct rawfs_req *req);
 
+/* Makes a server record that is not mounted yet. */
+struct rawfs *recording(struct rawfs *fs);
 /* A server that records; not mounted yet. */
 struct rawfs *recording_fs(void);
 /* The latest request with this opcode, or NULL. */

@@ -23,13 +23,7 @@ static int mount_fd;
 
 static void start(uint64_t flags)
 {
-	fs = recording_fs();
-	fs->entry_valid = fs->attr_valid = 1000;
-	fs->init_out = (struct fuse_init_out){ .major = 7,
-					       .minor = FUSE_KERNEL_MINOR_VERSION,
-					       .max_write = 131072,
-					       .flags = flags | FUSE_INIT_EXT,
-					       .flags2 = flags >> 32 };
+	fs = recording(rawfs_wanting(flags));
 	rawfs_start(fs, "");
 	mount_fd = open(fs->mnt, O_RDONLY);
 	CHECK(mount_fd >= 0);

@@ -447,6 +447,8 @@ pub(crate) fn shorter(inode: &Inode, end: u64, version: AttrVersion) {
     if end < inode.size() && !version.is_stale_for(state.version) {
         state.version = connection.next_attr_version();
         inode.set_size(end);
+        // What is cached behind it must not come back when the file grows.
+        inode.data().set_undone();
         mark_stale(inode, Fields::DATA);
     }
 }

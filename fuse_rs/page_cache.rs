@@ -10,7 +10,6 @@ pub(crate) mod stale;
 mod transfer;
 pub(crate) mod write;
 
-use crate::filesystem::handle::Handle;
 use crate::filesystem::range;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
@@ -31,8 +30,12 @@ impl IoOperations for Fuse {
         write::write(io, from)
     }
 
-    fn is_cached(handle: &Handle) -> bool {
-        !handle.is_direct()
+    fn lends_cache(file: &OpenFile<'_>, end: u64) -> Result<bool> {
+        if file.handle().ok_or(EIO)?.is_direct() {
+            return Ok(false);
+        }
+        read::believe(file.inode(), end)?;
+        Ok(true)
     }
 
     fn map(file: &OpenFile<'_>, shared: bool) -> Result {

@@ -155,19 +155,25 @@ pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: 
     }
 }
 
+/// Makes sure that what is cached up to `end` may be believed, and the size.
+pub(super) fn believe(inode: &Inode, end: u64) -> Result {
+    inode::node(inode)?;
+    stale::catch_up(inode)?;
+    if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
+        attributes::refresh_some(inode, Fields::SIZE.with(Fields::MTIME))?;
+    }
+    Ok(())
+}
+
 /// Reads for read(2) and its like.
 pub(crate) fn read(mut io: Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let file = io.file();
     let inode = file.inode();
     let handle = file.handle().ok_or(EIO)?;
-    inode::node(inode)?;
-    stale::catch_up(inode)?;
     if handle.is_direct() || io.is_direct() {
+        inode::node(inode)?;
         return direct::read(io, handle, to);
     }
-    let end = io.position().saturating_add(to.len() as u64);
-    if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
-        attributes::refresh_some(inode, Fields::SIZE.with(Fields::MTIME))?;
-    }
+    believe(inode, io.position().saturating_add(to.len() as u64))?;
     io.read_cached(to)
 }

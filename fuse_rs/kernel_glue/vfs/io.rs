@@ -25,8 +25,8 @@ pub trait IoOperations: FileSystem {
     /// Writes. What is returned does not matter after [`Io::detach`].
     fn write(io: Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
-    /// Whether the file is read through the page cache.
-    fn is_cached(handle: &Self::Handle) -> bool;
+    /// Whether the page cache may be lent to a pipe, up to the byte `end`; if not, the file is read.
+    fn lends_cache(file: &OpenFileRef<'_, Self>, end: u64) -> Result<bool>;
 
     /// The file is about to be mapped, unless this gives an error.
     fn map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
@@ -316,14 +316,15 @@ pub(super) unsafe extern "C" fn splice_read<T: IoOperations>(
     flags: u32,
 ) -> isize {
     // SAFETY: By the safety requirements.
-    let handle = unsafe { OpenFileRef::<T>::from_raw(file) }.handle();
-    // SAFETY: By the safety requirements, which are those of both functions. A file that is not
-    // cached is read into pages of the pipe's own.
+    let (open, start) = unsafe { (OpenFileRef::<T>::from_raw(file), *position) };
+    let end = (start as u64).saturating_add(len as u64);
+    // SAFETY: By the safety requirements, which are those of both functions. What is not lent is
+    // read into pages of the pipe's own.
     unsafe {
-        if handle.is_some_and(T::is_cached) {
-            bindings::filemap_splice_read(file, position, pipe, len, flags)
-        } else {
-            bindings::copy_splice_read(file, position, pipe, len, flags)
+        match T::lends_cache(&open, end) {
+            Ok(true) => bindings::filemap_splice_read(file, position, pipe, len, flags),
+            Ok(false) => bindings::copy_splice_read(file, position, pipe, len, flags),
+            Err(error) => error.to_errno() as isize,
         }
     }
 }

@@ -242,6 +242,7 @@ static void write_further(int fd)
 
 TEST(parts_of_a_write_that_makes_the_file_longer_take_turns)
 {
+	RS_ONLY("there is a hole until all are done");
 	struct rawfs *fs = ready_fs(FUSE_ASYNC_DIO, 0);
 	pid_t pid;
 
@@ -542,8 +543,8 @@ TEST(without_async_dio_a_read_is_done_when_it_is_submitted)
 
 	take(fs, 1);
 	CHECK(!said(300));
-	kill_child(pid);
 	answer_all(fs);
+	kill_child(pid);
 	stop(fs);
 }
 

@@ -31,7 +31,7 @@ static struct rawfs *large_fs(unsigned int limit)
 	fs->init_out = (struct fuse_init_out){ .major = 7,
 					       .minor = 36,
 					       .max_readahead = 131072,
-					       .max_write = 1 << 30,
+					       .max_write = LARGE,
 					       .max_pages = 65535,
 					       .flags = FUSE_BIG_WRITES | FUSE_MAX_PAGES };
 	rawfs_start_manual(fs, "");

@@ -343,6 +343,25 @@ TEST(blocks_have_a_size_the_device_can_have)
 	}
 }
 
+TEST(message_says_that_the_device_is_of_no_use)
+{
+	RS_ONLY("the C driver says nothing");
+	struct rawfs *fs = rawfs_new();
+	int fsfd;
+
+	rawfs_start(fs, "");
+	fsfd = complete(block_type(), fs->fd);
+	CHECK_EQ(set(fsfd, "source", rawfs_disk()), 0);
+	CHECK_ERR(create(fsfd), EINVAL);
+	complains(fsfd, "in use");
+	close(fsfd);
+	CHECK_EQ(umount(fs->mnt), 0);
+	pthread_join(fs->thread, NULL);
+	fsfd = complete(rawfs_type(), fs->fd);
+	CHECK_ERR(create(fsfd), ENOTCONN);
+	complains(fsfd, "gone");
+}
+
 TEST(blksize_is_shown_unless_it_is_the_default)
 {
 	struct rawfs *fs = rawfs_new();

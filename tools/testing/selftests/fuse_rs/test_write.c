@@ -132,6 +132,7 @@ TEST(a_short_write_ends_where_the_server_ended)
 
 TEST(a_short_write_over_cached_data)
 {
+	RS_ONLY("what the server has not taken stays cached");
 	start(3 * PAGE);
 	cache_all();
 	takes(PAGE + 10);
@@ -200,7 +201,6 @@ TEST(a_write_ends_where_the_memory_ends)
 
 TEST(a_write_ends_within_a_page_where_the_memory_ends)
 {
-	RS_ONLY("nothing of such a page is written");
 	char *mem;
 
 	start(4 * PAGE);
@@ -302,6 +302,7 @@ TEST(an_error_behind_what_was_written_is_told_by_the_next_write)
 
 TEST(what_a_failed_write_was_to_change_is_read_again)
 {
+	RS_ONLY("what the server has not taken stays cached");
 	start(4 * PAGE);
 	cache_all();
 	fails(EIO);
@@ -317,7 +318,6 @@ TEST(what_a_failed_write_was_to_change_is_read_again)
 
 TEST(what_lay_behind_an_end_found_by_a_read_is_gone)
 {
-	RS_ONLY("it stays cached");
 	char byte;
 
 	start(4 * PAGE);

@@ -291,11 +291,6 @@ int fuse_rs_helper_inode_lock_parent_killable(struct inode *inode)
 	return down_write_killable_nested(&inode->i_rwsem, I_MUTEX_PARENT);
 }
 
-bool fuse_rs_helper_is_root(const struct dentry *dentry)
-{
-	return IS_ROOT(dentry);
-}
-
 bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry)
 {
 	return d_mountpoint(dentry);

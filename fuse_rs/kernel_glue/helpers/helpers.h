@@ -146,7 +146,6 @@ kgid_t fuse_rs_helper_result_gid(const struct fs_parse_result *result);
 struct dentry *fuse_rs_helper_dget(struct dentry *dentry);
 bool fuse_rs_helper_d_in_lookup(struct dentry *dentry);
 bool fuse_rs_helper_d_mountpoint(const struct dentry *dentry);
-bool fuse_rs_helper_is_root(const struct dentry *dentry);
 void fuse_rs_helper_dont_mount(struct dentry *dentry);
 bool fuse_rs_helper_move_to_shrink_list(struct dentry *dentry, struct list_head *list);
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry);

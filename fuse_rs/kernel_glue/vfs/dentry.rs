@@ -141,14 +141,6 @@ impl<T: FileSystem> Dentry<T> {
         unsafe { (&raw mut (*self.as_ptr()).d_time).write_volatile(belief as usize) };
     }
 
-    /// Without a name there is nothing to believe, until it gets one.
-    pub(crate) fn doubt_if_nameless(&self) {
-        // SAFETY: The dentry is valid.
-        if unsafe { bindings::fuse_rs_helper_is_root(self.as_ptr()) } {
-            self.set_belief(0);
-        }
-    }
-
     /// Makes the entry positive.
     ///
     /// # Context

@@ -11,7 +11,6 @@ use super::super_block::SuperBlock;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
-use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
@@ -135,19 +134,15 @@ unsafe fn decode<T: ExportOperations>(
     entry_of(T::decode(unsafe { SuperBlock::from_raw(sb) }, words))
 }
 
-/// Any entry for an inode, with a reference; or an error as a pointer.
+/// Any entry for an inode, with a reference; or an error as a pointer. The entry may have no name: how
+/// long one is believed is known when it gets one.
 fn entry_of<T: ExportOperations>(inode: Result<ARef<Inode<T>>>) -> *mut bindings::dentry {
     let inode = match inode {
         Ok(inode) => ARef::into_raw(inode),
         Err(error) => return error.to_ptr(),
     };
     // SAFETY: The reference to the inode is given up to the function, also if it fails.
-    let entry = unsafe { bindings::d_obtain_alias(inode.as_ref().as_ptr()) };
-    if from_err_ptr(entry).is_ok() {
-        // SAFETY: The entry comes with a reference.
-        unsafe { Dentry::<T>::from_raw(entry) }.doubt_if_nameless();
-    }
-    entry
+    unsafe { bindings::d_obtain_alias(inode.as_ref().as_ptr()) }
 }
 
 /// # Safety

@@ -65,6 +65,10 @@ kernel_key() {
 	} | sha256sum | cut -c1-12
 }
 
+has_kernel() {
+	[ -e "$CACHE/kernel-$1-$(kernel_key "$1")" ]
+}
+
 # Makes sure that the kernel is there; sets KERNEL to its place.
 checking_kernel() {
 	local kind=$1 key old final

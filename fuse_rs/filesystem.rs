@@ -8,6 +8,7 @@ pub(crate) mod dentry;
 pub(crate) mod directory;
 pub(crate) mod expiry;
 pub(crate) mod export;
+pub(crate) mod extension;
 pub(crate) mod handle;
 pub(crate) mod inode;
 pub(crate) mod ioctl;

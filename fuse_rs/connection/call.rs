@@ -17,6 +17,8 @@ use crate::prelude::*;
 use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::Opcode;
+use fuse_pure::op::extension::Extensions;
+use fuse_pure::op::extension::UNIT;
 use fuse_pure::op::Operation;
 
 /// On whose behalf a request is made.
@@ -42,6 +44,8 @@ pub(crate) struct Envelope<'a> {
     open: Option<&'a Arc<ServerOpen>>,
     /// Another open file that is named.
     also_open: Option<&'a Arc<ServerOpen>>,
+    /// What is said behind the body.
+    extensions: Extensions<'a>,
     identity: Identity,
 }
 
@@ -53,6 +57,7 @@ impl<'a> Envelope<'a> {
             also: None,
             open: None,
             also_open: None,
+            extensions: Extensions::default(),
             identity: Identity::Kernel,
         }
     }
@@ -100,6 +105,11 @@ impl<'a> Envelope<'a> {
         Self { also_open, ..self }
     }
 
+    /// This is said behind the body.
+    pub(crate) fn extended(self, extensions: Extensions<'a>) -> Self {
+        Self { extensions, ..self }
+    }
+
     /// Keeps all that is named.
     pub(super) fn keep(&self, connection: &Arc<Connection>) -> Kept {
         let pin = |node: Option<&'a Arc<ServerNode>>| node.map(|node| node.pin(connection));
@@ -138,7 +148,11 @@ impl Connection {
         memory: Option<RequestMemory>,
     ) -> Result<Arc<Request>> {
         let data_len = parts.data.as_ref().map_or(0, Payload::len);
-        let len = IN_HEADER.checked_add(op.body_len()).ok_or(EINVAL)?;
+        let extensions = envelope.extensions;
+        let len = IN_HEADER
+            .checked_add(op.body_len())
+            .and_then(|len| len.checked_add(extensions.len()))
+            .ok_or(EINVAL)?;
         let total = len.checked_add(data_len).ok_or(EINVAL)?;
         let (uid, gid, pid) = match envelope.identity {
             Identity::Caller => (
@@ -166,7 +180,7 @@ impl Connection {
             uid,
             gid,
             pid,
-            total_extlen: 0,
+            total_extlen: u16::try_from(extensions.len() / UNIT).map_err(|_| E2BIG)?,
             padding: 0,
         };
         let memory = match memory {
@@ -175,7 +189,8 @@ impl Connection {
         };
         let request = Request::new(parts, len, memory, |writer| {
             writer.put(&header)?;
-            op.fill(writer)
+            op.fill(writer)?;
+            extensions.fill(writer)
         })?;
         self.waiting.fetch_add(1, Relaxed);
         Ok(request)

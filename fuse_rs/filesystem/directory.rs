@@ -3,6 +3,7 @@
 //! Names in directories: finding, making, removing, moving them.
 
 use super::attributes;
+use super::extension::NewInodeExtensions;
 use super::handle::Handle;
 use super::inode;
 use super::set_ids;
@@ -109,6 +110,8 @@ fn make_with<O: Operation<Reply = Entry>>(
     kind: u32,
 ) -> Result<Named<Fuse>> {
     let (connection, envelope) = about(dir)?;
+    let extensions = NewInodeExtensions::new(dir, dentry, kind)?;
+    let envelope = envelope.extended(extensions.to_wire());
     let version = connection.attr_version();
     let (entry, lookup) = connection
         .call_entry(op, envelope, |entry| Some(entry.node))
@@ -151,6 +154,8 @@ fn create_as<C: Creation>(
         kill_suidgid: may_truncate && set_ids::end_by_caller(connection),
         creation,
     };
+    let extensions = NewInodeExtensions::new(dir, dentry, FileType::Regular.bits())?;
+    let envelope = envelope.extended(extensions.to_wire());
     let version = connection.attr_version();
     let (entry, lookup, open_there, open) = connection
         .call_create(&op, envelope)

@@ -7,6 +7,7 @@
 
 pub mod attr;
 pub mod cursor;
+pub mod extension;
 pub mod flags;
 pub mod header;
 pub mod ids;

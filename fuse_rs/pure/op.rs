@@ -8,6 +8,7 @@
 pub mod attr;
 pub mod create;
 pub mod entry;
+pub mod extension;
 pub mod forget;
 pub mod init;
 pub mod ioctl;

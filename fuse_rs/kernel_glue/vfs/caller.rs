@@ -184,6 +184,12 @@ pub fn was_killed() -> bool {
     unsafe { bindings::fuse_rs_helper_current_was_killed() }
 }
 
+/// Whether the caller is in a group.
+pub fn is_in_group(gid: Gid) -> bool {
+    // SAFETY: Reads the credentials of the current task.
+    unsafe { bindings::in_group_p(gid.0) != 0 }
+}
+
 /// Whether files keep their set-id bits when the caller changes them.
 pub fn may_keep_set_ids() -> bool {
     // SAFETY: Reads the credentials of the current task.

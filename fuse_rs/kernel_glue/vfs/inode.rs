@@ -242,6 +242,12 @@ impl<T: FileSystem> Inode<T> {
         u32::from(self.mode() ^ mode) & bindings::S_IFMT != 0
     }
 
+    /// The group.
+    pub fn group(&self) -> super::caller::Gid {
+        // SAFETY: A racy read of a plain field, as everywhere in the kernel.
+        super::caller::Gid(unsafe { (&raw const (*self.as_ptr()).i_gid).read_volatile() })
+    }
+
     /// Size in bytes.
     #[inline]
     pub fn size(&self) -> u64 {

@@ -74,9 +74,9 @@ features! {
     HANDLE_KILLPRIV_V2: Offered;
     SETXATTR_EXT: Offered;
     INIT_EXT: Offered;
-    SECURITY_CTX: Not("not implemented yet");
+    SECURITY_CTX: Offered;
     HAS_INODE_DAX: Not("DAX is not implemented yet");
-    CREATE_SUPP_GROUP: Not("not implemented yet");
+    CREATE_SUPP_GROUP: Offered;
     HAS_EXPIRE_ONLY: Offered;
     DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
     PASSTHROUGH: Not("passthrough is not implemented yet");

@@ -5,6 +5,7 @@
 //! version numbers are compared; so is that nothing was left out of the comparison.
 
 use fuse_pure::abi::attr::*;
+use fuse_pure::abi::extension::*;
 use fuse_pure::abi::header::*;
 use fuse_pure::abi::ids::{NodeId, Opcode};
 use fuse_pure::abi::init::*;
@@ -165,6 +166,10 @@ fn layouts() -> Vec<Layout> {
         NotifyInvalEntryOut = fuse_notify_inval_entry_out { parent, namelen, flags }
         NotifyDeleteOut = fuse_notify_delete_out { parent, child, namelen, padding }
         NotifyStoreOut = fuse_notify_store_out { nodeid, offset, size, padding }
+        ExtHeader = fuse_ext_header { size, kind = type_ }
+        SuppGroups = fuse_supp_groups { nr_groups }
+        SecctxHeader = fuse_secctx_header { size, nr_secctx }
+        Secctx = fuse_secctx { size, padding }
         NotifyPruneOut = fuse_notify_prune_out { count, padding, spare }
         NotifyRetrieveOut = fuse_notify_retrieve_out {
             notify_unique, nodeid, offset, size, padding

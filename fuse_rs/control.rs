@@ -55,7 +55,7 @@ impl UserLimits {
 }
 
 macro_rules! settings {
-    ($($setting:ident $name:literal $first:literal $min:literal;)*) => {
+    ($($setting:ident $name:literal $first:literal $min:literal $max:expr;)*) => {
         #[derive(Clone, Copy)]
         enum Setting {
             $($setting,)*
@@ -68,16 +68,17 @@ macro_rules! settings {
             name: $name,
             first: $first,
             min: $min,
-            max: u16::MAX as u32,
+            max: $max as u32,
         }),*];
     };
 }
 
 settings! {
-    MaxPagesLimit c"max_pages_limit" 256 1;
-    DefaultRequestTimeout c"default_request_timeout" 0 0;
-    MaxRequestTimeout c"max_request_timeout" 0 0;
-    InvalWq c"inval_wq" 0 0;
+    MaxPagesLimit c"max_pages_limit" 256 1 u16::MAX;
+    DefaultRequestTimeout c"default_request_timeout" 0 0 u16::MAX;
+    MaxRequestTimeout c"max_request_timeout" 0 0 u16::MAX;
+    InvalWq c"inval_wq" 0 0 u16::MAX;
+    AllowSysAdminAccess c"allow_sys_admin_access" 0 0 1;
 }
 
 /// The values of `SETTINGS`.
@@ -147,6 +148,11 @@ impl Control {
     /// What an administrator sets in /proc/sys.
     pub(crate) fn settings(&self) -> &Arc<Settings> {
         &self.numbers
+    }
+
+    /// Administrators of the system may use every mount.
+    pub(crate) fn lets_administrators_in(&self) -> bool {
+        self.setting(Setting::AllowSysAdminAccess) != 0
     }
 
     fn setting(&self, setting: Setting) -> u32 {

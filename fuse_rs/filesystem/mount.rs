@@ -46,6 +46,8 @@ pub(crate) struct Mount {
     pub(crate) connection: Arc<Connection>,
     /// The options.
     pub(crate) options: MountOptions,
+    /// What all mounts share.
+    control: Arc<Control>,
     /// Locks that the server does not keep after all.
     pub(crate) unkept: Unkept,
     /// Open files that somebody has waited for.
@@ -70,13 +72,14 @@ impl Mount {
     ///
     /// A server sees what a process does on its files and can hold it up for as long as it
     /// likes. So a mount is for its mounter only, unless an administrator has allowed others,
-    /// and then only for those in the mounter's namespace.
+    /// and then only for those in the mounter's namespace; or has let administrators in.
     pub(crate) fn allows_caller(&self) -> bool {
-        if self.options.allow_other {
+        let allowed = if self.options.allow_other {
             self.connection.user_ns.contains_caller()
         } else {
             caller::caller_is_only(self.options.user_id, self.options.group_id)
-        }
+        };
+        allowed || self.control.lets_administrators_in() && caller::may_administer()
     }
 }
 
@@ -155,6 +158,7 @@ impl MountOperations for Fuse {
         }
         let mount = Mount {
             options: MountOptions::from_config(config, log)?,
+            control: config.control.clone(),
             connection: Connection::new(log.user_namespace()?)?,
             unkept: Unkept::none(),
             polled: Polled::new()?,

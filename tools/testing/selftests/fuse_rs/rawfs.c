@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -591,6 +592,23 @@ void rawfs_restart_on_disk(struct rawfs *fs, const char *more)
 		 more);
 	CHECK_EQ(mount(rawfs_disk(), fs->mnt, type, 0, options), 0);
 	rawfs_serve(fs);
+}
+
+void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+void enter_namespace(const char *map)
+{
+	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
+	write_file("/proc/self/setgroups", "deny");
+	write_file("/proc/self/uid_map", map);
+	write_file("/proc/self/gid_map", map);
 }
 
 void rawfs_cleanup(void)

@@ -109,6 +109,10 @@ pid_t stat_in_child(struct rawfs *fs, const char *name);
 void drop_caches(const char *what);
 /* Sets a number in /proc/sys/fs/fuse; returns what it was, or -1 if it may not be that. */
 unsigned int set_limit(const char *name, unsigned int value);
+/* Writes a text to a file that is there. */
+void write_file(const char *path, const char *text);
+/* Enters a user namespace and a mount namespace of its own; user and group ids are mapped so. */
+void enter_namespace(const char *map);
 /* An address at which there is never memory. */
 extern void *volatile nowhere;
 /* Waits up to 5 s (ktap_ms) until the condition holds. */

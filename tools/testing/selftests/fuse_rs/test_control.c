@@ -297,14 +297,6 @@ TEST(limits_for_users)
 	CHECK_EQ(umount(fs->mnt), 0);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 /* A server without privileges does not get what it likes. */
 TEST(limits_for_servers_of_users)
 {
@@ -319,10 +311,7 @@ TEST(limits_for_servers_of_users)
 	if (pid == 0) {
 		struct rawfs *fs;
 
-		CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-		write_file("/proc/self/uid_map", "0 0 1");
-		write_file("/proc/self/setgroups", "deny");
-		write_file("/proc/self/gid_map", "0 0 1");
+		enter_namespace("0 0 1");
 		fs = mounted("");
 		fs->init_out = (struct fuse_init_out){ .major = 7,
 						       .minor = 31,

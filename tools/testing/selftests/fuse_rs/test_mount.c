@@ -404,32 +404,12 @@ TEST(names_are_escaped_where_they_are_shown)
 	rmdir(mnt);
 }
 
-static void write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-}
-
-/* Makes the caller root of a user namespace. */
-static void become_root_of_namespace(void)
-{
-	char map[32];
-
-	snprintf(map, sizeof(map), "0 %d 1", getuid());
-	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-	write_to("/proc/self/uid_map", map);
-	write_to("/proc/self/setgroups", "deny");
-	write_to("/proc/self/gid_map", map);
-}
-
 TEST(block_devices_are_for_the_administrator)
 {
 	const char *disk = rawfs_disk();
 	char mnt[64];
 
-	become_root_of_namespace();
+	enter_namespace("0 0 1");
 	rawfs_mountpoint(mnt);
 	CHECK_ERR(mount(disk, mnt, block_type(), 0,
 			options("fd=%d,rootmode=40000,user_id=0,group_id=0", rawfs_open())),
@@ -441,7 +421,7 @@ TEST(ids_are_those_of_the_namespace)
 {
 	int fsfd;
 
-	become_root_of_namespace();
+	enter_namespace("0 0 1");
 	fsfd = fsopen_as(rawfs_type());
 	CHECK_EQ(set(fsfd, "user_id", "0"), 0);
 	CHECK_ERR(set(fsfd, "user_id", "1"), EINVAL);
@@ -455,7 +435,7 @@ TEST(user_namespace)
 	struct rawfs *fs = rawfs_new();
 	int fd;
 
-	become_root_of_namespace();
+	enter_namespace("0 0 1");
 	rawfs_start(fs, "");
 	fd = open(rawfs_path(fs, "file"), O_RDONLY);
 	CHECK(fd >= 0);

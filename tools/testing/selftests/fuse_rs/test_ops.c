@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Operations beyond reading, writing and naming: what is asked of a server, and what if it has none. */
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
@@ -433,24 +432,12 @@ TEST(the_kernel_does_not_judge_by_acls)
 	rawfs_stop(fs);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	CHECK(fd >= 0);
-	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-}
-
 TEST(no_acls_in_a_user_namespace)
 {
 	struct rawfs *fs;
 	char value[64];
 
-	CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", "0 0 1");
-	write_file("/proc/self/gid_map", "0 0 1");
+	enter_namespace("0 0 1");
 	fs = xattr_fs("");
 	CHECK_ERR(getxattr(rawfs_path(fs, "file"), ACL_ACCESS, value, sizeof(value)), EOPNOTSUPP);
 	CHECK_ERR(setxattr(rawfs_path(fs, "file"), ACL_ACCESS, &acl, sizeof(acl), 0), EOPNOTSUPP);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What exactly is asked of a server, and what of its answers is believed for how long. */
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -811,15 +810,6 @@ TEST(old_attributes_of_an_evicted_inode_are_not_believed)
 	rawfs_stop(fs);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	CHECK(fd >= 0);
-	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 /* What the child and the case tell each other. */
 struct both {
 	atomic_int fd; /* an open file of the child's mount */
@@ -851,10 +841,7 @@ static pid_t mount_in_namespace(void)
 		struct rawfs *fs = recording_fs();
 		int fd;
 
-		CHECK_EQ(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-		write_file("/proc/self/setgroups", "deny");
-		write_file("/proc/self/uid_map", "0 0 1");
-		write_file("/proc/self/gid_map", "0 0 1");
+		enter_namespace("0 0 1");
 		special = note_ids;
 		rawfs_start(fs, ",allow_other");
 		fd = open(rawfs_path(fs, "file"), O_RDONLY);

@@ -10,6 +10,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 #include "helpers.h"
@@ -388,4 +389,10 @@ bool fuse_rs_helper_queue_has_waiters(struct wait_queue_head *head)
 bool fuse_rs_helper_is_member(struct mnt_idmap *map, struct inode *inode)
 {
 	return in_group_or_capable(map, inode, i_gid_into_vfsgid(map, inode));
+}
+
+int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **attribute,
+				 struct lsm_context *label)
+{
+	return security_dentry_init_security(dentry, mode, &dentry->d_name, attribute, label);
 }

@@ -227,5 +227,7 @@ void fuse_rs_helper_set_delayed_kfree(struct delayed_call *done, void *link);
 void fuse_rs_helper_set_delayed_folio_put(struct delayed_call *done, struct folio *folio);
 void fuse_rs_helper_get_file(struct file *file);
 struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file);
+int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **attribute,
+				 struct lsm_context *label);
 
 #endif

@@ -54,10 +54,9 @@ impl<T: FileSystem> Dentry<T> {
         let mut context = bindings::lsm_context::default();
         // SAFETY: The entry is valid, and its name does not change during operations on it.
         let result = to_result(unsafe {
-            bindings::security_dentry_init_security(
+            bindings::fuse_rs_helper_label_for_new(
                 self.as_ptr(),
                 mode as i32,
-                &(*self.as_ptr()).__bindgen_anon_1.d_name,
                 &mut name,
                 &mut context,
             )

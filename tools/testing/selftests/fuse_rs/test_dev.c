@@ -636,7 +636,8 @@ TEST(epoll_wakes_and_tells_of_the_end)
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
 	pid = stat_in_child(fs, "file");
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
-	CHECK_EQ(umount2(fs->mnt, MNT_FORCE), -1); /* busy, but aborted */
+	/* That may have made it idle in time. */
+	umount2(fs->mnt, MNT_FORCE);
 	CHECK_EQ(epoll_wait(ep, &ev, 1, 5000), 1);
 	CHECK(ev.events & EPOLLERR);
 	CHECK(exit_of(pid) != 0);

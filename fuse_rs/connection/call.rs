@@ -155,9 +155,10 @@ impl Connection {
             .ok_or(EINVAL)?;
         let total = len.checked_add(data_len).ok_or(EINVAL)?;
         let (uid, gid, pid) = match envelope.identity {
+            // Else the server could not tell who asks.
             Identity::Caller => (
-                self.user_ns.caller_uid(),
-                self.user_ns.caller_gid(),
+                self.user_ns.caller_uid().ok_or(EOVERFLOW)?,
+                self.user_ns.caller_gid().ok_or(EOVERFLOW)?,
                 self.process_ns.caller_pid(),
             ),
             Identity::AnyCaller => (
@@ -168,10 +169,6 @@ impl Connection {
             // Nobody asks, but the process is known all the same.
             Identity::Kernel => (0, 0, self.process_ns.caller_pid()),
         };
-        if uid == u32::MAX || gid == u32::MAX {
-            // The server could not tell who asks.
-            return Err(EOVERFLOW);
-        }
         let header = InHeader {
             len: u32::try_from(total).map_err(|_| EINVAL)?,
             opcode: O::OPCODE.get(),

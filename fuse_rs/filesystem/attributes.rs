@@ -282,15 +282,6 @@ fn refresh_for(inode: &Inode, request: StatRequest) -> Result {
     }
 }
 
-/// The number of a user or group, if it has one in the namespace of the mount.
-fn known(number: u32) -> Result<u32> {
-    if number == u32::MAX {
-        Err(EOVERFLOW)
-    } else {
-        Ok(number)
-    }
-}
-
 fn new_time(time: NewTime) -> SetTime {
     let wire = |at: Timestamp| Time {
         sec: at.sec,
@@ -354,10 +345,13 @@ impl InodeOperations for Fuse {
         let told = set_ids::are_told(connection) && new_owner && !inode.is_directory();
         let op = Setattr {
             mode: attr.mode.map(u32::from),
-            uid: attr.uid.map(|uid| known(ns.number_of(uid))).transpose()?,
+            uid: attr
+                .uid
+                .map(|uid| ns.number_of(uid).ok_or(EOVERFLOW))
+                .transpose()?,
             gid: attr
                 .gid
-                .map(|gid| known(ns.number_of_group(gid)))
+                .map(|gid| ns.number_of_group(gid).ok_or(EOVERFLOW))
                 .transpose()?,
             size,
             atime: attr.atime.map(new_time),

@@ -60,6 +60,5 @@ fn shared_group(dir: &Inode) -> Option<u32> {
     let ns = &inode::connection(dir).user_ns;
     let group = dir.group();
     let number = ns.number_of_group(group);
-    let tells = number != u32::MAX && number != ns.caller_gid() && caller::is_in_group(group);
-    tells.then_some(number)
+    number.filter(|_| number != ns.caller_gid() && caller::is_in_group(group))
 }

@@ -72,8 +72,11 @@ impl SuperOperations for Fuse {
         let mount = sb.data();
         let options = &mount.options;
         let ns = &mount.connection.user_ns;
-        seq_print!(out, ",user_id={}", ns.number_of(options.user_id));
-        seq_print!(out, ",group_id={}", ns.number_of_group(options.group_id));
+        // Both are known there, else they would have been refused.
+        let user = ns.number_of(options.user_id).unwrap_or(u32::MAX);
+        let group = ns.number_of_group(options.group_id).unwrap_or(u32::MAX);
+        seq_print!(out, ",user_id={}", user);
+        seq_print!(out, ",group_id={}", group);
         if options.default_permissions {
             seq_print!(out, ",default_permissions");
         }

@@ -22,6 +22,11 @@ pub struct Uid(pub(crate) bindings::kuid_t);
 #[derive(Clone, Copy)]
 pub struct Gid(pub(crate) bindings::kgid_t);
 
+/// What the kernel calls an id: all ones is none.
+fn known(number: u32) -> Option<u32> {
+    (number != u32::MAX).then_some(number)
+}
+
 impl UserNamespace {
     /// Takes a reference to `ns`.
     ///
@@ -38,16 +43,16 @@ impl UserNamespace {
         self.0.as_ptr()
     }
 
-    /// The caller's file-system user id in this namespace; all ones if it has none there.
-    pub fn caller_uid(&self) -> u32 {
+    /// The caller's file-system user id in this namespace, if it has one there.
+    pub fn caller_uid(&self) -> Option<u32> {
         // SAFETY: We own a reference.
-        unsafe { bindings::fuse_rs_helper_fsuid_in(self.as_ptr()) }
+        known(unsafe { bindings::fuse_rs_helper_fsuid_in(self.as_ptr()) })
     }
 
-    /// The caller's file-system group id in this namespace; all ones if it has none there.
-    pub fn caller_gid(&self) -> u32 {
+    /// The caller's file-system group id in this namespace, if it has one there.
+    pub fn caller_gid(&self) -> Option<u32> {
         // SAFETY: We own a reference.
-        unsafe { bindings::fuse_rs_helper_fsgid_in(self.as_ptr()) }
+        known(unsafe { bindings::fuse_rs_helper_fsgid_in(self.as_ptr()) })
     }
 
     /// The caller's file-system user id in this namespace; the system's number for unknown users
@@ -82,16 +87,16 @@ impl UserNamespace {
         Gid(unsafe { bindings::make_kgid(self.as_ptr(), gid) })
     }
 
-    /// The number of `uid` here; all ones if it has none.
-    pub fn number_of(&self, uid: Uid) -> u32 {
+    /// The number of `uid` here, if it has one.
+    pub fn number_of(&self, uid: Uid) -> Option<u32> {
         // SAFETY: We own a reference.
-        unsafe { bindings::from_kuid(self.as_ptr(), uid.0) }
+        known(unsafe { bindings::from_kuid(self.as_ptr(), uid.0) })
     }
 
-    /// The number of `gid` here; all ones if it has none.
-    pub fn number_of_group(&self, gid: Gid) -> u32 {
+    /// The number of `gid` here, if it has one.
+    pub fn number_of_group(&self, gid: Gid) -> Option<u32> {
         // SAFETY: We own a reference.
-        unsafe { bindings::from_kgid(self.as_ptr(), gid.0) }
+        known(unsafe { bindings::from_kgid(self.as_ptr(), gid.0) })
     }
 
     /// Whether `uid` exists here.

@@ -29,9 +29,11 @@ use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::uio;
+use kernel_glue::uio::Iter;
 use kernel_glue::vfs::caller;
 use kernel_glue::vfs::inode::InodeGuard;
 use kernel_glue::vfs::inode::SharedInodeGuard;
+use kernel_glue::vfs::io::AsyncIo;
 use kernel_glue::vfs::io::Io;
 
 /// What a read or write is about.
@@ -103,6 +105,38 @@ impl<'a> Direct<'a> {
     fn lock_owner(&self) -> Option<u64> {
         Some(self.connection.lock_owner(caller::files()))
     }
+
+    /// Takes the caller's memory for a request, up to `len` bytes.
+    fn take(
+        &self,
+        iter: &mut impl Iter,
+        len: usize,
+        io: Option<&AsyncIo>,
+    ) -> Result<Option<UserPages>> {
+        UserPages::of(iter, len.min(self.max), self.max_pages, io)
+    }
+}
+
+/// Does what `iter` stands for part by part: `part` is told how much is done, and returns how much it
+/// has done and whether it goes on. An error behind what is done does not count.
+fn in_turn<I: Iter>(
+    iter: &mut I,
+    mut part: impl FnMut(&mut I, usize) -> Result<(usize, bool)>,
+) -> Result<usize> {
+    let mut total = 0usize;
+    while iter.left() > 0 {
+        match part(iter, total) {
+            Ok((done, goes_on)) => {
+                total = total.saturating_add(done);
+                if !goes_on {
+                    break;
+                }
+            }
+            Err(_) if total > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
 }
 
 /// Reads past the page cache.
@@ -121,21 +155,15 @@ pub(super) fn read(
     let seekable = !handle.is_direct() || (!io.is_sync() && direct.is_inside(len));
     if direct.is_async() && !io.is_sync() && (seekable || len <= direct.max) {
         let io = io.detach()?;
-        let next =
-            |left: usize| UserPages::of_dest(to, left.min(direct.max), direct.max_pages, Some(&io));
-        direct.start(
-            Whole::Read(direct.read_op()),
-            len,
-            End::Tell(io.clone()),
-            next,
-        )?;
+        let next = |left: usize| direct.take(to, left, Some(&io));
+        let whole = Whole::Read(direct.read_op());
+        direct.start(whole, len, End::Tell(io.clone()), next)?;
         return Ok(0);
     }
     let done = uio::consume(to, |to| {
         if direct.is_async() && seekable && len > direct.max && uio::is_process_memory(to) {
-            let next =
-                |left: usize| UserPages::of_dest(to, left.min(direct.max), direct.max_pages, None);
-            direct.start_and_wait(Whole::Read(direct.read_op()), len, next)
+            let whole = Whole::Read(direct.read_op());
+            direct.start_and_wait(whole, len, |left| direct.take(to, left, None))
         } else {
             direct.read_in_turn(to)
         }
@@ -186,18 +214,11 @@ impl Direct<'_> {
 
     /// Reads with one request after the other.
     fn read_in_turn(&self, to: &mut IovIterDest<'_>) -> Result<usize> {
-        let mut total = 0usize;
-        while !to.is_empty() {
-            let part = self.read_part(to, total);
+        in_turn(to, |to, offset| {
+            let part = self.read_part(to, offset);
             attributes::accessed(self.inode);
-            match part {
-                Ok((done, true)) => total = total.saturating_add(done),
-                Ok((done, false)) => return Ok(total.saturating_add(done)),
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(total)
+            part
+        })
     }
 
     /// Reads what comes behind `offset`; also returns whether there may be more.
@@ -209,7 +230,7 @@ impl Direct<'_> {
                 ..self.read_op()
             })
         };
-        if let Some(pages) = UserPages::of_dest(to, self.max, self.max_pages, None)? {
+        if let Some(pages) = self.take(to, self.max, None)? {
             let len = pages.len();
             let buffer = ReplyBuffer::Callers(pages);
             let done = self
@@ -280,15 +301,9 @@ pub(super) fn write(
         let parallel = direct.is_async() && direct.is_inside(len);
         if parallel && !io.is_sync() && !io.is_durable() {
             let io = io.detach()?;
-            let next = |left: usize| {
-                UserPages::of_source(from, left.min(direct.max), direct.max_pages, Some(&io))
-            };
-            direct.start(
-                Whole::Write(direct.write_op()),
-                len,
-                End::Tell(io.clone()),
-                next,
-            )?;
+            let next = |left: usize| direct.take(from, left, Some(&io));
+            let whole = Whole::Write(direct.write_op());
+            direct.start(whole, len, End::Tell(io.clone()), next)?;
             return Ok(0);
         }
         let written = uio::consume(from, |from| {
@@ -307,9 +322,8 @@ pub(super) fn write(
 impl Direct<'_> {
     /// Writes with several requests at a time.
     fn write_together(&self, from: &mut IovIterSource<'_>, len: usize) -> Result<usize> {
-        let next =
-            |left: usize| UserPages::of_source(from, left.min(self.max), self.max_pages, None);
-        let written = self.start_and_wait(Whole::Write(self.write_op()), len, next);
+        let whole = Whole::Write(self.write_op());
+        let written = self.start_and_wait(whole, len, |left| self.take(from, left, None));
         // If the caller is killed, the data is written all the same.
         let _ = stale::drop_range(self.inode, self.position, len as u64);
         written.and_then(written_at_all)
@@ -317,21 +331,12 @@ impl Direct<'_> {
 
     /// Writes with one request after the other.
     fn write_in_turn(&self, from: &mut IovIterSource<'_>) -> Result<usize> {
-        let mut total = 0usize;
-        while !from.is_empty() {
-            match self.write_part(from, total) {
-                Ok((done, true)) => total = total.saturating_add(done),
-                Ok((done, false)) => return written_at_all(total.saturating_add(done)),
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(total)
+        in_turn(from, |from, offset| self.write_part(from, offset)).and_then(written_at_all)
     }
 
     /// Writes what comes behind `offset`; also returns whether the server takes more.
     fn write_part(&self, from: &mut IovIterSource<'_>, offset: usize) -> Result<(usize, bool)> {
-        let data = match UserPages::of_source(from, self.max, self.max_pages, None)? {
+        let data = match self.take(from, self.max, None)? {
             Some(pages) => Payload::Callers(Arc::new(pages, GFP_KERNEL)?),
             None => Payload::Own(Arc::new(PageData::copy_from(from, self.max)?, GFP_KERNEL)?),
         };

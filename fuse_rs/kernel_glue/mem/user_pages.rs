@@ -7,6 +7,7 @@ use super::pages::PageData;
 use super::pages::MAX_PRIVATE_ORDER;
 use super::pages::PAGE_SIZE;
 use crate::bindings;
+use crate::uio::Iter;
 use crate::vfs::io::AsyncIo;
 use kernel::iov::IovIterDest;
 use kernel::iov::IovIterSource;
@@ -56,9 +57,9 @@ unsafe impl Send for UserPages {}
 unsafe impl Sync for UserPages {}
 
 impl UserPages {
-    /// Takes the next bytes `dest` stands for, to be filled: up to `max_len`, in up to `max_pages`.
-    /// The iterator advances. Memory that is the kernel's is taken only for `io`, which does not end
-    /// before it is given back; else there is nothing.
+    /// Takes the next bytes `iter` stands for, to be filled or read: up to `max_len`, in up to
+    /// `max_pages`. The iterator advances. Memory that is the kernel's is taken only for `io`, which
+    /// does not end before it is given back; else there is nothing.
     ///
     /// # Context
     ///
@@ -67,25 +68,15 @@ impl UserPages {
     /// # Errors
     ///
     /// `ENOMEM`; `EFAULT` when nothing could be taken.
-    pub fn of_dest(
-        dest: &mut IovIterDest<'_>,
+    pub fn of(
+        iter: &mut impl Iter,
         max_len: usize,
         max_pages: usize,
         io: Option<&AsyncIo>,
     ) -> Result<Option<Self>> {
+        let max_len = max_len.min(iter.left());
         // SAFETY: The iterator is valid, and has as many bytes.
-        unsafe { Self::take(dest.as_raw(), max_len.min(dest.len()), max_pages, io) }
-    }
-
-    /// As [`UserPages::of_dest`], for bytes that are to be read.
-    pub fn of_source(
-        source: &mut IovIterSource<'_>,
-        max_len: usize,
-        max_pages: usize,
-        io: Option<&AsyncIo>,
-    ) -> Result<Option<Self>> {
-        // SAFETY: As above.
-        unsafe { Self::take(source.as_raw(), max_len.min(source.len()), max_pages, io) }
+        unsafe { Self::take(iter.raw(), max_len, max_pages, io) }
     }
 
     /// # Safety

@@ -188,35 +188,6 @@ impl PipeSink {
         Ok(())
     }
 
-    /// Adds `len` bytes by `append`, which appends to a page what comes behind so many bytes and
-    /// returns how much it was.
-    fn fill(
-        &mut self,
-        len: usize,
-        mut append: impl FnMut(&mut OwnedFolio, usize) -> usize,
-    ) -> Result {
-        if len > self.room() {
-            return Err(EFAULT);
-        }
-        let mut done = 0usize;
-        while done < len {
-            let page = match &mut self.last {
-                Some(page) => page,
-                None => {
-                    self.pages_left = self.pages_left.saturating_sub(1);
-                    self.last.insert(OwnedFolio::new()?)
-                }
-            };
-            let added = append(page, done);
-            self.bytes_left = self.bytes_left.saturating_sub(added);
-            done += added;
-            if page.bytes().len() == PAGE_SIZE {
-                self.close_page()?;
-            }
-        }
-        Ok(())
-    }
-
     fn put_page(&mut self, page: &SharedPage<'_>) -> Result {
         let len = page.bytes().len();
         if self.pages_left == 0 || len > self.bytes_left {
@@ -268,9 +239,26 @@ impl MessageSink for PipeSink {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result {
-        self.fill(bytes.len(), |page, done| {
-            page.append(bytes.get(done..).unwrap_or(&[]))
-        })
+        if bytes.len() > self.room() {
+            return Err(EFAULT);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let page = match &mut self.last {
+                Some(page) => page,
+                None => {
+                    self.pages_left = self.pages_left.saturating_sub(1);
+                    self.last.insert(OwnedFolio::new()?)
+                }
+            };
+            let added = page.append(rest);
+            self.bytes_left = self.bytes_left.saturating_sub(added);
+            rest = rest.get(added..).unwrap_or(&[]);
+            if page.bytes().len() == PAGE_SIZE {
+                self.close_page()?;
+            }
+        }
+        Ok(())
     }
 
     fn put_user_pages(&mut self, pages: &UserPages) -> Result {

@@ -97,6 +97,8 @@ static inline bool ktap_is_rs(void)
 int exit_of(pid_t pid);
 /* Kills a child that is still there, and waits for its end. */
 void kill_child(pid_t pid);
+/* Memory, zeroed, that this process shares with the children it gets. */
+void *ktap_shared(size_t len);
 /*
  * A time limit in milliseconds, made longer on kernels that are slow: KTAP_SLOWNESS in the
  * environment says how many times.

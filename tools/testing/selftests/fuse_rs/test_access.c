@@ -2,7 +2,6 @@
 /* Who may use a mount, and what a mount of a user namespace may not do. */
 #include <fcntl.h>
 #include <sys/fsuid.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -122,8 +121,7 @@ static pid_t mount_elsewhere(void)
 {
 	pid_t pid;
 
-	both = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CHECK(both != MAP_FAILED);
+	both = ktap_shared(sizeof(*both));
 	pid = fork();
 	if (pid == 0) {
 		struct rawfs *fs = recording_fs();

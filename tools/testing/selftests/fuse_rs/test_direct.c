@@ -103,15 +103,6 @@ static struct rawfs *ready_fs(uint32_t flags, uint32_t open_flags)
 	return fs;
 }
 
-/* Memory that children share. */
-static char *memory(size_t len)
-{
-	char *mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(mem != MAP_FAILED);
-	return mem;
-}
-
 /* What a child does with the open `file`; it says so when it comes to a point the case waits for. */
 static int says[2];
 
@@ -165,14 +156,14 @@ static void check_pattern(size_t from, size_t len)
 
 static void read_whole(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	CHECK_EQ(pread(fd, mem, WHOLE, 0), WHOLE);
 	check_pattern(0, WHOLE);
 }
 
 static void write_whole(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	memset(mem, 'w', WHOLE);
 	CHECK_EQ(pwrite(fd, mem, WHOLE, 0), WHOLE);
 }
@@ -236,7 +227,7 @@ TEST(reads_of_a_file_that_is_always_direct_take_turns)
 
 static void write_further(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	CHECK_EQ(pwrite(fd, mem, WHOLE, 0), WHOLE);
 }
 
@@ -259,7 +250,7 @@ TEST(parts_of_a_write_that_makes_the_file_longer_take_turns)
 
 static void read_up_to_a_gap(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	CHECK_EQ(pread(fd, mem, WHOLE, 0), PART + 100);
 	check_pattern(0, PART + 100);
 	/* Where the next read of the descriptor goes on. */
@@ -287,7 +278,7 @@ TEST(what_is_behind_a_short_part_does_not_count)
 
 static void write_up_to_an_error(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	CHECK_EQ(pwrite(fd, mem, WHOLE, 0), PART);
 	CHECK_ERR(pwrite(fd, mem, WHOLE, 0), EDQUOT);
 }
@@ -316,7 +307,7 @@ static void read_scattered(int fd)
 {
 	struct iovec v[4];
 
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	v[0] = (struct iovec){ mem, 5 };
 	v[1] = (struct iovec){ mem + 5, 3 * PAGE };
 	v[2] = (struct iovec){ mem + 5 + 3 * PAGE, 0 };
@@ -349,7 +340,7 @@ TEST(memory_is_where_it_is)
 
 static void read_into_nothing(int fd)
 {
-	mem = memory(4 * PAGE);
+	mem = ktap_shared(4 * PAGE);
 	CHECK_EQ(mprotect(mem + PAGE, PAGE, PROT_READ), 0);
 	CHECK_EQ(mprotect(mem + 2 * PAGE, PAGE, PROT_NONE), 0);
 	CHECK_EQ(pread(fd, mem + 100, 4 * PAGE - 100, 0), PAGE - 100);
@@ -375,7 +366,7 @@ TEST(memory_that_is_not_there_ends_a_read_or_write)
 
 static void read_and_die(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	pread(fd, mem, WHOLE, 0);
 }
 
@@ -483,7 +474,7 @@ static void aio_read_whole(int fd)
 {
 	long result;
 
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PREAD, fd, WHOLE, 0, 0);
 	CHECK(!aio_over(&result));
 	say();
@@ -495,7 +486,7 @@ static void aio_write_whole(int fd)
 {
 	long result;
 
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	memset(mem, 'a', WHOLE);
 	aio_start(IOCB_CMD_PWRITE, fd, WHOLE, 0, 0);
 	CHECK(!aio_over(&result));
@@ -552,7 +543,7 @@ static void aio_write_further(int fd)
 {
 	long result;
 
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PWRITE, fd, PART, WHOLE - PART, 0);
 	CHECK(aio_over(&result));
 	CHECK_EQ(result, PART);
@@ -575,7 +566,7 @@ static void aio_write_durably(int fd)
 {
 	long result;
 
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PWRITE, fd, WHOLE, 0, RWF_DSYNC);
 	CHECK(aio_over(&result));
 	CHECK_EQ(result, WHOLE);
@@ -597,7 +588,7 @@ TEST(a_durable_write_is_not_over_before_its_fsync)
 
 static void aio_read_gap(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PREAD, fd, WHOLE, 0, 0);
 	CHECK_EQ(aio_end(), PART + 7);
 	check_pattern(0, PART + 7);
@@ -618,7 +609,7 @@ TEST(an_asynchronous_read_ends_before_a_gap)
 
 static void aio_error(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PREAD, fd, WHOLE, 0, 0);
 	CHECK_EQ(aio_end(), -EDQUOT);
 }
@@ -638,7 +629,7 @@ TEST(an_asynchronous_read_tells_an_error)
 
 static void aio_aborted(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	aio_start(IOCB_CMD_PREAD, fd, WHOLE, 0, 0);
 	say();
 	CHECK_EQ(aio_end(), -ECONNABORTED);
@@ -662,7 +653,7 @@ static void aio_and_map(int fd)
 
 	CHECK(map != MAP_FAILED);
 	CHECK_EQ(map[PART], pattern(PART));
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	memset(mem, 'a', WHOLE);
 	aio_start(IOCB_CMD_PWRITE, fd, WHOLE, 0, 0);
 	CHECK_EQ(aio_end(), WHOLE);
@@ -696,7 +687,7 @@ static void uring_read(int fd, int opcode, char *buf)
 
 static void uring_both(int fd)
 {
-	mem = memory(WHOLE);
+	mem = ktap_shared(WHOLE);
 	uring_read(fd, IORING_OP_READ, mem);
 	check_pattern(0, WHOLE);
 	memset(mem, 0, WHOLE);
@@ -724,19 +715,19 @@ TEST(io_uring_reads_and_writes)
 /* Offsets at which two children write at the same time. */
 static void write_first(int fd)
 {
-	mem = memory(PAGE);
+	mem = ktap_shared(PAGE);
 	CHECK_EQ(pwrite(fd, mem, PAGE, 0), PAGE);
 }
 
 static void write_second(int fd)
 {
-	mem = memory(PAGE);
+	mem = ktap_shared(PAGE);
 	CHECK_EQ(pwrite(fd, mem, PAGE, PAGE), PAGE);
 }
 
 static void append_page(int fd)
 {
-	mem = memory(PAGE);
+	mem = ktap_shared(PAGE);
 	CHECK_EQ(write(fd, mem, PAGE), PAGE);
 }
 
@@ -793,11 +784,6 @@ TEST(writes_to_the_end_are_not_parallel)
 	two_writes(PARALLEL, 0, O_APPEND, WHOLE, false);
 }
 
-static char spliced_byte(size_t i)
-{
-	return 'a' + i % 23;
-}
-
 /*
  * The server gets a request with `len` bytes of the caller's data through a pipe; the data changes
  * afterwards.
@@ -806,7 +792,7 @@ static void splice_from_caller(size_t shift, size_t len)
 {
 	struct rawfs *fs = ready_fs(0, 0);
 	struct pollfd p = { .fd = fs->fd, .events = POLLIN };
-	char *shared = memory(WHOLE) + shift, *message = (char *)&req;
+	char *shared = (char *)ktap_shared(WHOLE) + shift, *message = (char *)&req;
 	size_t head = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
 	ssize_t got = 0;
 	int ends[2];
@@ -823,7 +809,7 @@ static void splice_from_caller(size_t shift, size_t len)
 	}
 	for (;;) {
 		for (size_t i = 0; i < len; i++)
-			shared[i] = spliced_byte(i);
+			shared[i] = pattern(i);
 		CHECK_EQ(poll(&p, 1, 10000), 1);
 		got = splice(fs->fd, NULL, ends[1], NULL, PART + PAGE, 0);
 		CHECK(got > 0);
@@ -836,7 +822,7 @@ static void splice_from_caller(size_t shift, size_t len)
 	}
 	CHECK_EQ(got, (ssize_t)(head + len));
 	for (size_t i = 0; i < len; i++)
-		CHECK_EQ(message[head + i], spliced_byte(i));
+		CHECK_EQ(message[head + i], pattern(i));
 	req.len = got - sizeof(req.in);
 	rawfs_default(fs, &req);
 	CHECK_EQ(exit_of(pid), 0);

@@ -65,17 +65,22 @@ kernel_key() {
 	} | sha256sum | cut -c1-12
 }
 
+# Where a kernel is, if it is there.
+kernel_place() {
+	[[ " $KINDS " = *" $1 "* ]] || die "there is no checking kernel '$1'; there are: $KINDS"
+	echo "$CACHE/kernel-$1-$(kernel_key "$1")"
+}
+
 has_kernel() {
-	[ -e "$CACHE/kernel-$1-$(kernel_key "$1")" ]
+	local place
+	place=$(kernel_place "$1") && [ -e "$place" ]
 }
 
 # Makes sure that the kernel is there; sets KERNEL to its place.
 checking_kernel() {
-	local kind=$1 key old final
-	[[ " $KINDS " = *" $kind "* ]] || die "there is no checking kernel '$kind'; there are: $KINDS"
+	local kind=$1 old final
 	mkdir -p "$ROOT/k/checking"
-	key=$(kernel_key "$kind")
-	final=$CACHE/kernel-$kind-$key
+	final=$(kernel_place "$kind") || exit
 	exec 9>"$CACHE/lock-$kind"
 	if ! flock -n 9; then
 		say "another run is building kernel $kind; waiting for it"

@@ -4,6 +4,7 @@
 
 pub mod attr_version;
 pub mod background;
+pub mod barrier;
 pub mod belief;
 pub mod dirents;
 pub mod file_id;

@@ -10,6 +10,7 @@ pub mod dirents;
 pub mod file_id;
 pub mod forget_turn;
 pub mod freshness;
+pub mod interval_tree;
 pub mod listing;
 pub mod negotiate;
 pub mod prefix;

@@ -30,7 +30,7 @@ void prepare_cold(struct worker *w, int n)
 
 void prepare_cached(struct worker *w, int n)
 {
-	open_big(w, O_RDONLY);
+	open_big(w, O_RDWR);
 	run_read_1m(w, BIG_MIB);
 }
 

@@ -7,7 +7,10 @@
 
 #include "operations.h"
 
-/* auto, direct, valid, list, listcache and listplus are the mounts guest.sh makes. */
+/*
+ * auto, direct, valid, list, listcache, listplus, back and mapped are the mounts guest.sh makes; the
+ * last two only for drivers with WRITEBACK_CACHE and writable shared mappings.
+ */
 const struct operation operations[] = {
 	{ "fstat", "auto", 200, 0, prepare_open, run_fstat, close_fd },
 	{ "lookup miss", "auto", 200, 0, NULL, run_lookup_miss, NULL },
@@ -29,6 +32,12 @@ const struct operation operations[] = {
 	{ "direct write 4 KiB", "direct", 200, 0, prepare_open, run_write_4k, close_fd },
 	{ "direct read 1 MiB", "direct", 8, 0, prepare_open, run_read_1m, close_fd },
 	{ "direct write 1 MiB", "direct", 8, 0, prepare_open, run_write_1m, close_fd },
+	{ "write-back 1 MiB, fsync", "back", 8, 0, prepare_cached, run_write_1m_fsync, close_fd },
+	{ "write-back 64 times 4 KiB, fsync", "back", 8, 0, prepare_cached,
+	  run_write_scattered_fsync, close_fd },
+	{ "write-back create+write 4 KiB+close", "back", 50, 0, NULL, run_create, run_unlink },
+	{ "mapped stores to 256 pages, msync", "mapped", 8, 0, prepare_mapped, run_store_msync,
+	  close_fd },
 	{ NULL },
 };
 

@@ -15,6 +15,7 @@ struct worker {
 	int id;		/* from 0 */
 	int fd;		/* a file prepare() has opened */
 	char *buf;	/* 1 MiB, in memory */
+	char *map;	/* the file of prepare_mapped(), all of it */
 };
 
 struct operation {
@@ -58,5 +59,10 @@ void run_read_scattered(struct worker *w, int n);
 void prepare_open(struct worker *w, int n);
 void prepare_cold(struct worker *w, int n);
 void prepare_cached(struct worker *w, int n);
+
+void prepare_mapped(struct worker *w, int n);
+void run_write_1m_fsync(struct worker *w, int n);
+void run_write_scattered_fsync(struct worker *w, int n);
+void run_store_msync(struct worker *w, int n);
 
 #endif

@@ -9,6 +9,7 @@ import time
 CLONE = "/fuse_rs"
 BUILD = f"{CLONE}/build/conformance"
 PRELOAD = f"{CLONE}/tools/beside/preload.so"
+FEATURES = f"{CLONE}/tools/beside/features"
 
 # Name, device, type. Mount points of all have names of one length: pjdfstest makes paths up to the
 # limit and cannot divide some lengths.
@@ -38,6 +39,17 @@ DAEMONS = {
 }
 
 
+def _source_of(name):
+    return f"/tmp/s/{name}"
+
+
+def features(path):
+    """What the driver can do on the Mount at this path: some of mmap and writeback."""
+    done = subprocess.run([FEATURES, path, _source_of(os.path.basename(path))], check=True,
+                          stdout=subprocess.PIPE, text=True)
+    return set(done.stdout.split())
+
+
 class Mount:
     """A daemon over an empty directory of tmpfs, mounted while the `with` block runs. Without a
     driver it is an empty tmpfs."""
@@ -47,7 +59,7 @@ class Mount:
 
     def __enter__(self):
         name = f"{self.driver[:1].lower()}-{time.monotonic_ns() % 10**9:09d}"
-        self.source, self.path = f"/tmp/s/{name}", f"/tmp/mnt/{name}"
+        self.source, self.path = _source_of(name), f"/tmp/mnt/{name}"
         os.makedirs(self.source)
         os.makedirs(self.path)
         os.chmod(self.source, 0o755)

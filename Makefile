@@ -31,13 +31,19 @@ install: all
 module:
 	$(LAB) make modules
 
+# Demo and conformance on a checking kernel: make demo KERNEL=kasan
+KERNEL ?=
+ON_KERNEL = $(if $(KERNEL),--kernel $(KERNEL))
+
+# All daemons, or some: make demo DAEMONS='bindfs sshfs'
+DAEMONS ?=
 # What the daemons work on.
 DEMO_TREE := fs/ext4 fs/fuse fs/nfs fs/overlayfs fs/proc fs/xfs rust/kernel rust/macros rust/pin-init
 
 demo: module
 	@mkdir -p build
 	$(LAB) enter tar -C /k/tree -cf /fuse_rs/build/demo.tar --exclude='*.o' --exclude='*.rmeta' --exclude='*.so' $(DEMO_TREE)
-	VM_TIMEOUT=$${VM_TIMEOUT:-3600} $(LAB) vm bash tools/demo/guest.sh
+	VM_TIMEOUT=$${VM_TIMEOUT:-3600} $(LAB) vm $(ON_KERNEL) bash tools/demo/guest.sh $(DAEMONS)
 
 test:
 	tools/lab/run-tests
@@ -83,10 +89,10 @@ profile: bench-build
 		bash tools/bench/guest.sh /fuse_rs/build/results/profile.tsv -r 1 $(if $(OP),-o "'$(OP)'")
 	tools/bench/profile.py build/results
 
-# Both drivers in one boot: make conformance PARTS='fsx' for one of them
-PARTS ?=
+# Both drivers in one boot, or ours alone on a checking kernel; PARTS='fsx' for one of them
+PARTS ?= $(if $(KERNEL),--short pjdfstest fsx)
 conformance: module
-	tools/conformance/run $(PARTS)
+	tools/conformance/run $(ON_KERNEL) $(PARTS)
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

@@ -42,8 +42,8 @@ def build(path):
 def run(short, _):
     if short:
         return
-    where = {"no FUSE": (None, ()), "C": ("passthrough_ll", ("cache=auto",)),
-             "Rust": ("passthrough_ll", ("cache=auto",))}
+    where = {"no FUSE": (None, ()),
+             **dict.fromkeys(mounts.DRIVERS, ("passthrough_ll", ("cache=auto",)))}
     built = {}
 
     def on(name):

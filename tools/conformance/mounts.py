@@ -11,9 +11,13 @@ BUILD = f"{CLONE}/build/conformance"
 PRELOAD = f"{CLONE}/tools/beside/preload.so"
 FEATURES = f"{CLONE}/tools/beside/features"
 
-# Name, device, type. Mount points of all have names of one length: pjdfstest makes paths up to the
-# limit and cannot divide some lengths.
-DRIVERS = {"C": ("/dev/fuse", "fuse"), "Rust": ("/dev/fuse_rs", "fuse_rs")}
+# Name, device, type: ours beside the C driver, or alone in its place.
+if os.path.exists("/dev/fuse_rs"):
+    DRIVERS = {"C": ("/dev/fuse", "fuse"), "Rust": ("/dev/fuse_rs", "fuse_rs")}
+else:
+    DRIVERS = {"Rust": ("/dev/fuse", "fuse")}
+# How many times longer than on the stock kernel things may take.
+SLOWNESS = int(os.environ.get("KTAP_SLOWNESS", "1"))
 
 
 def _passthrough_ll(source, options):
@@ -52,7 +56,8 @@ def features(path):
 
 class Mount:
     """A daemon over an empty directory of tmpfs, mounted while the `with` block runs. Without a
-    driver it is an empty tmpfs."""
+    driver it is an empty tmpfs. Mount points of all have names of one length: pjdfstest makes paths
+    up to the limit and cannot divide some lengths."""
 
     def __init__(self, driver, daemon=None, options=()):
         self.driver, self.daemon, self.options = driver, daemon, options
@@ -71,7 +76,7 @@ class Mount:
             [*DAEMONS[self.daemon](self.source, list(self.options)), "-f", self.path],
             env={**os.environ, "LD_PRELOAD": PRELOAD, "FUSE_DEV": device,
                  "FUSE_FSTYPE": fstype})
-        for _ in range(600):
+        for _ in range(600 * SLOWNESS):
             if os.path.ismount(self.path):
                 return self.path
             if self.process.poll() is not None:
@@ -82,6 +87,6 @@ class Mount:
     def __exit__(self, *_):
         subprocess.run(["umount", self.path], check=True)
         if self.driver in DRIVERS:
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=60 * SLOWNESS)
         os.rmdir(self.path)
         shutil.rmtree(self.source)

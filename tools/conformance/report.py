@@ -7,8 +7,9 @@ import os
 import threading
 import time
 
-RESULTS = "/fuse_rs/build/results"
-MODULE = "/fuse_rs/fuse_rs.ko"
+# What tools/lab/guest and the init of the checking kernels set.
+RESULTS = os.environ.get("FUSE_RS_RESULTS", "/fuse_rs/build/results")
+MODULE = os.environ["FUSE_RS_MODULE"]
 _start = time.monotonic()
 _lock = threading.Lock()
 _number = 0

@@ -6,7 +6,7 @@
 set -uo pipefail
 cd /fuse_rs || exit 1
 . tools/demo/lib.sh
-results=build/results
+results=${FUSE_RS_RESULTS:-build/results}
 mkdir -p "$results"
 
 echo "demo: $(uname -r), module $(cat /sys/module/fuse_rs/srcversion 2>/dev/null || echo loaded)"

@@ -8,6 +8,8 @@ sources=/fuse_rs/build/demo.tar
 plain=/tmp/plain
 rows=()
 failed=0
+# How many times longer than on the stock kernel things may take.
+slowness=${KTAP_SLOWNESS:-1}
 
 ms() { echo $(($(date +%s%N) / 1000000)); }
 
@@ -40,7 +42,7 @@ step() { # what, expected, command...
 
 # Mounts, with a daemon that goes to the background by itself, and waits for the mount.
 mounts() {
-	timeout 120 "$@" </dev/null >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
+	timeout $((120 * slowness)) "$@" </dev/null >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
 	mounted
 }
 
@@ -51,7 +53,7 @@ mounts_in_foreground() {
 }
 
 mounted() {
-	for _ in $(seq 600); do mountpoint -q "$work/mnt" && return 0; sleep 0.1; done
+	for _ in $(seq $((600 * slowness))); do mountpoint -q "$work/mnt" && return 0; sleep 0.1; done
 	cat "$work/log"
 	echo "no mount at $work/mnt"
 	return 1
@@ -62,7 +64,7 @@ unmounts() {
 	local daemons
 	daemons=$(pgrep -f -- "$work") || true
 	umount "$work/mnt" || return 1
-	for _ in $(seq 600); do
+	for _ in $(seq $((600 * slowness))); do
 		[ -z "$daemons" ] || ! kill -0 $daemons 2>/dev/null && return 0
 		sleep 0.1
 	done

@@ -8,6 +8,10 @@ step "remove lost+found" - rmdir "$work/mnt/lost+found"
 write_part
 step "unmount" - unmounts
 step "check the volume" - e2fsck -fn "$work/image"
+if ! modprobe -q ext4; then
+	echo "ok 0 demo $daemon: mount with the kernel's ext4 # SKIP there is none"
+	return
+fi
 step "mount with the kernel's ext4" - mount -o loop,ro "$work/image" "$work/mnt" || return
 read_part
 step "unmount again" - umount "$work/mnt"

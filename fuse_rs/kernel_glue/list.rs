@@ -95,8 +95,8 @@ pub use impl_linked;
 ///
 /// # Invariants
 ///
-/// `head` and `tail` are both `None` or the ends of a chain of objects whose links' owner is
-/// `id`; each object in the chain is kept alive by one reference the queue owns. All pointers to
+/// `id` is [`NOWHERE`] until the queue gets its first object, then a number that no other queue has.
+/// `head` and `tail` are both `None` or the ends of a chain of objects whose links' owner is `id`; each object in the chain is kept alive by one reference the queue owns. All pointers to
 /// an object came from [`Arc::into_raw`], so that the reference can be recovered from them.
 pub struct Queue<T: Linked<ID>, const ID: usize = 0> {
     id: u64,
@@ -119,9 +119,9 @@ impl<T: Linked<ID>, const ID: usize> Default for Queue<T, ID> {
 
 impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
     /// An empty queue.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
-            id: NEXT_QUEUE.fetch_add(1, Relaxed),
+            id: NOWHERE,
             head: None,
             tail: None,
             len: 0,
@@ -157,6 +157,9 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
         prev: Option<NonNull<T>>,
         next: Option<NonNull<T>>,
     ) -> Result<(), Arc<T>> {
+        if self.id == NOWHERE {
+            self.id = NEXT_QUEUE.fetch_add(1, Relaxed);
+        }
         if item
             .link()
             .owner
@@ -215,7 +218,7 @@ impl<T: Linked<ID>, const ID: usize> Queue<T, ID> {
     /// Takes `item` out if it is in this queue.
     pub fn remove(&mut self, item: &T) -> Option<Arc<T>> {
         let link = item.link();
-        if link.owner.load(Acquire) != self.id {
+        if self.id == NOWHERE || link.owner.load(Acquire) != self.id {
             return None;
         }
         // SAFETY: The owner is this queue, to which we have exclusive access.

@@ -7,6 +7,7 @@ pub mod background;
 pub mod barrier;
 pub mod belief;
 pub mod dirents;
+pub mod dirty_pages;
 pub mod file_id;
 pub mod forget_turn;
 pub mod freshness;

@@ -142,6 +142,8 @@ pub(crate) struct Connection {
     owner_key: [u32; 4],
     devices: Atomic<u32>,
     waiting: Atomic<u64>,
+    /// Pages of copies of dirty pages.
+    temporary_pages: Atomic<u64>,
     /// Those who have taken a request out of all queues and will end it soon.
     workers: Atomic<u64>,
     #[pin]
@@ -187,6 +189,7 @@ impl Connection {
                 ],
                 devices: Atomic::new(0),
                 waiting: Atomic::new(0),
+                temporary_pages: Atomic::new(0),
                 workers: Atomic::new(0),
                 workers_wait <- new_wait_queue!("fuse_rs::Connection::workers_wait"),
                 user_ns,
@@ -352,6 +355,21 @@ impl Connection {
     /// Requests that are on their way or with the server.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Relaxed)
+    }
+
+    /// Pages of copies of dirty pages that the server has not stored yet.
+    pub(crate) fn temporary_pages(&self) -> u64 {
+        self.temporary_pages.load(Relaxed)
+    }
+
+    /// So many more.
+    pub(crate) fn add_temporary_pages(&self, pages: usize) {
+        self.temporary_pages.fetch_add(pages as u64, Relaxed);
+    }
+
+    /// So many fewer.
+    pub(crate) fn remove_temporary_pages(&self, pages: usize) {
+        self.temporary_pages.fetch_sub(pages as u64, Relaxed);
     }
 
     /// Another device file serves the connection.

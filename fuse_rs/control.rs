@@ -228,13 +228,15 @@ enum File {
     Abort,
     MaxBackground,
     CongestionThreshold,
+    TemporaryPages,
 }
 
-const ORDER: [File; 4] = [
+const ORDER: [File; 5] = [
     File::Waiting,
     File::Abort,
     File::MaxBackground,
     File::CongestionThreshold,
+    File::TemporaryPages,
 ];
 
 const fn file(name: &'static [u8], mode: u16, kind: ValueKind) -> ValueFile {
@@ -248,6 +250,7 @@ impl ValueTree for Control {
         file(b"abort", 0o200, ValueKind::Trigger),
         file(b"max_background", 0o600, ValueKind::Number),
         file(b"congestion_threshold", 0o600, ValueKind::Number),
+        file(b"temporary_pages", 0o400, ValueKind::Number),
     ];
 
     fn directories(&self) -> usize {
@@ -276,6 +279,7 @@ impl ValueTree for Control {
             File::Abort => None,
             File::MaxBackground => Some(connection.max_background().into()),
             File::CongestionThreshold => Some(connection.congestion_threshold().into()),
+            File::TemporaryPages => Some(connection.temporary_pages()),
         }
     }
 
@@ -295,7 +299,7 @@ impl ValueTree for Control {
                 .ok_or(EINVAL)
         };
         match ORDER.get(file).ok_or(EINVAL)? {
-            File::Waiting => Err(EINVAL),
+            File::Waiting | File::TemporaryPages => Err(EINVAL),
             File::Abort => {
                 connection.end(End::Aborted);
                 Ok(())

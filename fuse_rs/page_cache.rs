@@ -2,24 +2,33 @@
 
 //! Data of files, through the page cache and past it.
 
+mod copy;
 mod direct;
+pub(crate) mod in_flight;
 mod over;
 pub(crate) mod read;
 pub(crate) mod retrieve;
 pub(crate) mod stale;
 mod transfer;
 pub(crate) mod write;
+pub(crate) mod writeback;
 
+use crate::filesystem::inode;
 use crate::filesystem::range;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
 use crate::prelude::*;
+use core::ops::Range;
+use fuse_pure::abi::init::InitFlags;
+use kernel_glue::mm::fault::MapOperations;
+use kernel_glue::mm::fault::Sharing;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::vfs::io::Io;
 use kernel_glue::vfs::io::IoOperations;
 use kernel_glue::vfs::page_ops::PageOperations;
+use kernel_glue::vfs::page_ops::ReadStart;
 
 impl IoOperations for Fuse {
     fn read(io: Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
@@ -37,23 +46,52 @@ impl IoOperations for Fuse {
         read::believe(file.inode(), end)?;
         Ok(true)
     }
+}
 
-    fn map(file: &OpenFile<'_>, shared: bool) -> Result {
+impl MapOperations for Fuse {
+    fn map(file: &OpenFile<'_>, sharing: Sharing) -> Result {
         let handle = file.handle().ok_or(EIO)?;
+        let inode = file.inode();
         if handle.is_direct() {
-            if shared {
+            let allowed = inode::connection(inode).has(InitFlags::DIRECT_IO_ALLOW_MMAP);
+            if sharing != Sharing::Private && !allowed {
                 // Such a file is not to be cached, and a shared mapping is a cache.
                 return Err(ENODEV);
             }
             // What an earlier mapping has left is not what the server has now.
-            return stale::drop_all(file.inode());
+            stale::drop_all(inode)?;
+        } else {
+            stale::catch_up(inode)?;
         }
-        stale::catch_up(file.inode())
+        if sharing == Sharing::Writable {
+            let in_flight = &inode.data().in_flight;
+            if let Some(open) = handle.open_there() {
+                in_flight.add_writer(open);
+            }
+            in_flight.set_mapped();
+        }
+        Ok(())
+    }
+
+    fn before_store(inode: &Inode, range: Range<u64>) -> Result {
+        inode.data().in_flight.wait_to_dirty(range)
+    }
+
+    fn may_store(inode: &Inode, range: Range<u64>) -> bool {
+        inode.data().in_flight.may_dirty(range)
+    }
+
+    fn unmapped(file: &OpenFile<'_>) {
+        writeback::start(file.inode());
     }
 }
 
 impl PageOperations for Fuse {
-    fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+    fn read_folio(
+        inode: &Inode,
+        file: Option<&OpenFile<'_>>,
+        folio: LockedFolio,
+    ) -> Result<ReadStart> {
         read::read_folio(inode, file, folio)
     }
 

@@ -13,7 +13,6 @@ use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
 use core::mem::MaybeUninit;
-use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::open::ReleaseIn;
 use fuse_pure::op::open::Directory;
@@ -23,6 +22,8 @@ use fuse_pure::op::open::Target;
 use kernel::fs::file::flags;
 use kernel::sync::SetOnce;
 use kernel::sync::UniqueArc;
+use kernel_glue::list::impl_linked;
+use kernel_glue::list::Link;
 
 /// Flags that matter only while a file is opened; an open file does not have them.
 const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
@@ -42,11 +43,10 @@ impl Ticket {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(directory: bool, flags: u32) -> Result<Self> {
-        let len = IN_HEADER.saturating_add(core::mem::size_of::<ReleaseIn>());
         Ok(Self {
             directory,
             flags: flags & !AT_OPEN,
-            memory: RequestMemory::new(len)?,
+            memory: RequestMemory::for_body::<ReleaseIn>()?,
             slot: UniqueArc::new_uninit(GFP_KERNEL)?,
         })
     }
@@ -59,6 +59,7 @@ impl Ticket {
         fh: FileHandle,
     ) -> Arc<ServerOpen> {
         let open = ServerOpen {
+            link: Link::new(),
             connection: connection.clone(),
             node,
             fh,
@@ -71,9 +72,12 @@ impl Ticket {
     }
 }
 
+impl_linked!(ServerOpen, 0: link);
+
 /// A file or directory the server has opened: shared by who uses it and by requests that name
 /// it, so that RELEASE comes after the last of them has been answered.
 pub(crate) struct ServerOpen {
+    link: Link<Self>,
     connection: Arc<Connection>,
     node: NodePin,
     fh: FileHandle,
@@ -87,6 +91,11 @@ impl ServerOpen {
     /// The server's name for it.
     pub(crate) fn fh(&self) -> FileHandle {
         self.fh
+    }
+
+    /// Whether it is in a queue. A hint, as [`Link::is_queued`].
+    pub(crate) fn is_queued(&self) -> bool {
+        self.link.is_queued()
     }
 
     /// Tells with which `O_*` flags it is closed.

@@ -120,7 +120,7 @@ impl Connection {
 
     /// As [`Connection::post`], in memory that is there already: for a body that fits it, by the
     /// kernel, this does not fail.
-    pub(super) fn post_with<O: Operation>(
+    pub(crate) fn post_with<O: Operation>(
         self: &Arc<Self>,
         op: &O,
         envelope: Envelope<'_>,

@@ -18,6 +18,7 @@ use crate::prelude::*;
 use core::mem::MaybeUninit;
 use fuse_pure::abi::cursor::Overflow;
 use fuse_pure::abi::cursor::Writer;
+use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::ReplyShape;
@@ -216,13 +217,18 @@ impl_linked!(Request, 0: link);
 impl_linked!(Request, 1: interrupt_link);
 
 /// Memory for a request.
-pub(super) struct RequestMemory {
+pub(crate) struct RequestMemory {
     request: UniqueArc<MaybeUninit<Request>>,
     /// For a message that is not short.
     long: KVec<u8>,
 }
 
 impl RequestMemory {
+    /// For a header and a body of type `T`.
+    pub(crate) fn for_body<T>() -> Result<Self> {
+        Self::new(IN_HEADER.saturating_add(core::mem::size_of::<T>()))
+    }
+
     /// For a message of `len` bytes, beside data.
     pub(super) fn new(len: usize) -> Result<Self> {
         let long = if len <= SHORT { 0 } else { len };

@@ -12,6 +12,7 @@ use super::Dentry;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
+use crate::page_cache::in_flight;
 use crate::page_cache::stale;
 use crate::prelude::*;
 use fuse_pure::abi::ids::Opcode;
@@ -362,6 +363,10 @@ impl InodeOperations for Fuse {
             kill_suidgid: told || size.is_some() && set_ids::end_by_caller(connection),
             ..Setattr::default()
         };
+        let stopped = match size {
+            Some(_) => Some(in_flight::stop_writes(inode)?),
+            None => None,
+        };
         let reply = connection
             .call(
                 &op,
@@ -369,7 +374,9 @@ impl InodeOperations for Fuse {
             )
             .inspect_err(|_| invalidate(inode))?;
         // The caller holds the inode's lock, so nothing we sent is newer than this.
-        update(inode, &reply.attr, reply.valid, AttrVersion(0))
+        let updated = update(inode, &reply.attr, reply.valid, AttrVersion(0));
+        drop(stopped);
+        updated
     }
 
     fn permission(inode: &Inode, map: IdMap<'_>, mask: AccessMask) -> Result {
@@ -444,6 +451,11 @@ pub(crate) fn written(inode: &Inode, end: u64) {
         inode.set_size(end);
     }
     mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
+}
+
+/// Data that was stored to mappings has been written, or not: the server changes its times.
+pub(crate) fn written_back(inode: &Inode) {
+    invalidate_some(inode, Fields::DATA);
 }
 
 /// The server has found the end of the file at `end`, in a request made at `version`.

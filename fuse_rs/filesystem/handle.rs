@@ -17,6 +17,8 @@ use crate::connection::opened::ServerOpen;
 use crate::connection::post::Ignore;
 use crate::connection::Connection;
 use crate::page_cache;
+use crate::page_cache::in_flight;
+use crate::page_cache::writeback;
 use crate::prelude::*;
 use core::ops::Range;
 use fuse_pure::abi::flags::OpenFlags;
@@ -164,6 +166,10 @@ impl FileOperations for Fuse {
         }
         // A truncating open must not overlap with writes.
         let guard = if truncates { Some(inode.lock()?) } else { None };
+        let stopped = match guard {
+            Some(_) => Some(in_flight::stop_writes(inode)?),
+            None => None,
+        };
         let (open_there, open) = match ask_open(connection, node, sent, directory) {
             Ok((open_there, open)) => (Some(open_there), open),
             Err(error) if error == ENOSYS => (None, UNASKED),
@@ -173,6 +179,7 @@ impl FileOperations for Fuse {
         if truncates {
             attributes::truncated(inode)?;
         }
+        drop(stopped);
         drop(guard);
         if directory {
             listing::opened(inode, handle.open);
@@ -187,6 +194,11 @@ impl FileOperations for Fuse {
     fn release(inode: &Inode, handle: KBox<Handle>, flags: u32, owner: usize) {
         listing::closed(inode, &handle);
         if let Some(open_there) = handle.open_there() {
+            if open_there.is_queued() {
+                // Perhaps nobody else can write what is dirty.
+                writeback::start(inode);
+                inode.data().in_flight.remove_writer(open_there);
+            }
             open_there.set_flags(flags);
             if handle.flocked.load(Relaxed) {
                 open_there.set_flock_owner(handle.connection.lock_owner(owner));
@@ -197,9 +209,17 @@ impl FileOperations for Fuse {
 
     fn flush(file: &OpenFile<'_>, owner: usize) -> Result {
         let handle = file.handle().ok_or(EIO)?;
-        let node = inode::node(file.inode())?;
+        let inode = file.inode();
+        let node = inode::node(inode)?;
+        let killed = was_killed();
+        let written = if killed {
+            writeback::start(inode);
+            Ok(())
+        } else {
+            writeback::write_all(inode).and(file.write_error())
+        };
         if handle.open.contains(OpenFlags::NOFLUSH) || handle.connection.lacks(Opcode::Flush) {
-            return Ok(());
+            return written;
         }
         let op = Flush {
             fh: handle.fh(),
@@ -207,19 +227,23 @@ impl FileOperations for Fuse {
         };
         // A close(2) must not fail for want of an identity.
         let envelope = Envelope::by_any_caller(node).with(handle.open_there());
-        if was_killed() {
+        if killed {
             // Nobody is left to hear of errors, and a server that does not answer must not keep
             // the process from ending.
             return handle.connection.post(&op, envelope, Ignore::the_answer()?);
         }
-        match handle.connection.call(&op, envelope) {
+        let flushed = match handle.connection.call(&op, envelope) {
             Err(error) if error == ENOSYS => Ok(()),
             other => other,
-        }
+        };
+        written.and(flushed)
     }
 
     fn fsync(file: &OpenFile<'_>, datasync: bool) -> Result {
         let handle = file.handle().ok_or(EIO)?;
+        let written = writeback::write_all(file.inode());
+        // Also if not all is written: an error that has happened is told once.
+        file.write_error().and(written)?;
         let envelope = Envelope::by_caller(inode::node(file.inode())?).with(handle.open_there());
         let answer = if handle.directory {
             let op = Fsync {

@@ -11,6 +11,7 @@ use crate::connection::node::NodePin;
 use crate::connection::node::ServerNode;
 use crate::connection::Connection;
 use crate::connection::Turn;
+use crate::page_cache::in_flight::InFlight;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::attr_version::AttrVersion;
@@ -56,6 +57,9 @@ pub(crate) struct InodeData {
     block_size: Atomic<u32>,
     #[pin]
     pub(crate) state: SpinLock<InodeState>,
+    /// Data on its way to the server.
+    #[pin]
+    pub(crate) in_flight: InFlight,
     /// What of the directory's listing is in its page cache.
     #[pin]
     pub(crate) listing: SpinLock<Listing>,
@@ -86,6 +90,7 @@ impl InodeData {
                 },
                 "fuse_rs::InodeData::state"
             ),
+            in_flight <- InFlight::new(),
             listing <- new_spinlock!(Listing::new(), "fuse_rs::InodeData::listing"),
         })
     }
@@ -281,8 +286,8 @@ pub(crate) fn from_entry(
                 attributes::initialise(&new, entry, version);
                 new.data().node.populate(lookup.into_node());
                 if let Some(terms) = sb.data().connection.terms() {
-                    // A folio is read in one request.
-                    new.allow_large_folios(terms.max_read as usize);
+                    // A folio is read, or written, in one request.
+                    new.allow_large_folios(terms.max_read.min(terms.max_write) as usize);
                 }
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));

@@ -128,7 +128,11 @@ fn invalid_inode(inode: &Inode, data: Option<Range>) -> Result {
             Ok(())
         }
         Some(_) if inode.is_symlink() => stale::drop_behind(inode, 0),
-        Some(range) => stale::drop_range(inode, range.start, range.end - range.start),
+        Some(range) => {
+            stale::drop_range(inode, range.start, range.end - range.start)?;
+            // What was dirty is with the server when that is told that all is dropped.
+            inode.data().in_flight.wait(range.start..range.end)
+        }
         None => Ok(()),
     }
 }

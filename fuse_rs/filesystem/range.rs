@@ -8,7 +8,9 @@ use super::set_ids;
 use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
+use crate::page_cache::in_flight;
 use crate::page_cache::stale;
+use crate::page_cache::writeback;
 use crate::prelude::*;
 use core::num::NonZeroU64;
 use core::ops::Range;
@@ -57,6 +59,8 @@ pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Res
         inode.check_new_size(range.end)?;
     }
     set_ids::drop_here(file)?;
+    writeback::write_range(inode, range.clone())?;
+    let _stopped = in_flight::stop_writes(inode)?;
     let answer = connection.call(&op, envelope);
     if !matches!(answer, Ok(()) | Err(EINTR)) {
         return answer.map_err(unsupported);
@@ -105,8 +109,11 @@ pub(crate) fn copy(
         to_offset,
         len: len as u64,
     };
+    let end = |start: u64| start.saturating_add(len as u64);
+    writeback::write_range(source, from_offset..end(from_offset))?;
     let _lock = dest.lock()?;
     set_ids::drop_here(to)?;
+    writeback::write_range(dest, to_offset..end(to_offset))?;
     let answer = match connection.call(&CopyFileRange64(copy), envelope) {
         Err(ENOSYS) => connection.call(&CopyFileRange(copy), envelope),
         other => other,
@@ -154,6 +161,8 @@ pub(crate) fn seek_for(file: &OpenFile<'_>, offset: u64, what: SeekFor) -> Resul
     let inode = file.inode();
     let handle = file.handle().ok_or(EIO)?;
     let envelope = Envelope::by_caller(inode::node(inode)?).with(handle.open_there());
+    // What is not written yet looks like a hole to the server.
+    writeback::write_range(inode, offset..u64::MAX)?;
     let op = Lseek {
         fh: handle.fh(),
         offset,

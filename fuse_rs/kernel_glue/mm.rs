@@ -3,7 +3,9 @@
 //! The page cache.
 
 pub mod directory;
+pub mod fault;
 pub mod folio;
 pub mod mapping;
 pub mod readahead;
 pub mod symlink;
+pub mod writeback;

@@ -10,6 +10,7 @@ use super::stale;
 use super::transfer::End;
 use super::transfer::Transfer;
 use super::transfer::Whole;
+use super::writeback;
 use crate::connection::call::Envelope;
 use crate::connection::payload::Payload;
 use crate::connection::request::ReplyBuffer;
@@ -22,6 +23,7 @@ use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
 use crate::prelude::*;
+use core::ops::Range;
 use fuse_pure::abi::flags::OpenFlags;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::rw::Read;
@@ -74,6 +76,10 @@ impl<'a> Direct<'a> {
     /// Whether the server takes several requests of a read or write at a time.
     fn is_async(&self) -> bool {
         self.connection.has(InitFlags::ASYNC_DIO)
+    }
+
+    fn range(&self, len: usize) -> Range<u64> {
+        self.position..self.position.saturating_add(len as u64)
     }
 
     /// Whether the file is known to have `len` bytes here.
@@ -151,6 +157,7 @@ pub(super) fn read(
     if len == 0 {
         return Ok(0);
     }
+    writeback::write_range(direct.inode, direct.range(len))?;
     // A file that is always direct may be a stream, for which to ask behind its end is to lose data.
     let seekable = !handle.is_direct() || (!io.is_sync() && direct.is_inside(len));
     if direct.is_async() && !io.is_sync() && (seekable || len <= direct.max) {
@@ -297,6 +304,7 @@ pub(super) fn write(
             file.remove_privileges()?;
         }
         let direct = Direct::new(&file, handle, io.position(), true)?;
+        writeback::write_range(inode, direct.range(len))?;
         // Who sees a new size must find what lies before it, so such writes are made in turn.
         let parallel = direct.is_async() && direct.is_inside(len);
         if parallel && !io.is_sync() && !io.is_durable() {

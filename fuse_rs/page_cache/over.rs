@@ -15,14 +15,16 @@ pub(super) struct Over {
 
 impl Over {
     /// Of something that is not over yet.
+    pub(super) fn init() -> impl PinInit<Self> {
+        pin_init!(Self {
+            over: Atomic::new(false),
+            wait <- new_wait_queue!("fuse_rs::Over::wait"),
+        })
+    }
+
+    /// As [`Over::init`], to be shared.
     pub(super) fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                over: Atomic::new(false),
-                wait <- new_wait_queue!("fuse_rs::Over::wait"),
-            }),
-            GFP_KERNEL,
-        )
+        Arc::pin_init(Self::init(), GFP_KERNEL)
     }
 
     /// It is over. Does not sleep.

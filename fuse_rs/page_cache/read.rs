@@ -23,6 +23,7 @@ use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
 use crate::prelude::*;
+use core::ops::Range;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
@@ -34,6 +35,7 @@ use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::readahead::Readahead;
 use kernel_glue::vfs::io::Io;
+use kernel_glue::vfs::page_ops::ReadStart;
 
 /// Ends a read into the page cache.
 ///
@@ -115,12 +117,30 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
     }
 }
 
+fn range_of(folio: &LockedFolio) -> Range<u64> {
+    let start = folio.position();
+    start..start.saturating_add(folio.size() as u64)
+}
+
 /// Fills one folio.
-pub(crate) fn read_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+pub(crate) fn read_folio(
+    inode: &Inode,
+    file: Option<&OpenFile<'_>>,
+    folio: LockedFolio,
+) -> Result<ReadStart> {
     inode::connection(inode).wait_ready()?;
+    let in_flight = &inode.data().in_flight;
+    let range = range_of(&folio);
+    if in_flight.has(range.clone()) {
+        // The server does not have it yet.
+        drop(folio);
+        in_flight.wait(range)?;
+        return Ok(ReadStart::Again);
+    }
     let mut run = FolioRun::with_capacity(1)?;
     run.push(folio).map_err(|_| EIO)?;
-    fill(inode, file, run, Urgency::Foreground)
+    fill(inode, file, run, Urgency::Foreground)?;
+    Ok(ReadStart::Started)
 }
 
 /// Reads ahead, in requests as large as the server takes.
@@ -131,6 +151,7 @@ pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: 
     let max = terms.max_read as usize;
     let max_pages = usize::from(terms.max_pages).min(max / PAGE_SIZE).max(1);
     let mut left: Option<LockedFolio> = None;
+    let mut in_the_way = false;
     loop {
         if left.is_none() && folios.is_speculative() && inode::connection(inode).is_congested() {
             return;
@@ -140,6 +161,11 @@ pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: 
             return;
         };
         while let Some(folio) = left.take().or_else(|| folios.next()) {
+            if inode.data().in_flight.has(range_of(&folio)) {
+                // Whoever wants it waits; what comes behind it can wait, too.
+                in_the_way = true;
+                break;
+            }
             if !run.is_empty() && run.len().saturating_add(folio.size()) > max {
                 left = Some(folio);
                 break;
@@ -149,7 +175,7 @@ pub(crate) fn readahead(inode: &Inode, file: Option<&OpenFile<'_>>, mut folios: 
                 break;
             }
         }
-        if run.is_empty() || fill(inode, file, run, Urgency::Background).is_err() {
+        if run.is_empty() || fill(inode, file, run, Urgency::Background).is_err() || in_the_way {
             return;
         }
     }

@@ -8,6 +8,7 @@
 
 use super::direct;
 use super::direct::written_at_all;
+use super::in_flight;
 use super::stale;
 use crate::connection::call::Envelope;
 use crate::connection::payload::Payload;
@@ -82,6 +83,8 @@ fn write_through(
             flags: io.file().flags(),
             lock_owner: None,
         };
+        let _through =
+            in_flight::write_through(inode, position..position.saturating_add(len as u64))?;
         let drops = inode.data().drops();
         let written = match connection.call_with_data(&op, envelope, Payload::Own(data.clone())) {
             Ok(written) => written as usize,

@@ -230,4 +230,17 @@ struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file);
 int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **attribute,
 				 struct lsm_context *label);
 
+unsigned long fuse_rs_helper_folio_private(struct folio *folio);
+void fuse_rs_helper_folio_set_private(struct folio *folio, unsigned long value);
+bool fuse_rs_helper_folio_is_dirty(struct folio *folio);
+bool fuse_rs_helper_folio_is_pinned(struct folio *folio);
+unsigned int fuse_rs_helper_memalloc_nofs_save(void);
+void fuse_rs_helper_memalloc_nofs_restore(unsigned int flags);
+bool fuse_rs_helper_mapping_is_dirty(struct address_space *mapping);
+void fuse_rs_helper_mapping_set_error(struct address_space *mapping, int error);
+void fuse_rs_helper_count_writeback(struct inode *inode, long pages);
+struct folio *fuse_rs_helper_page_folio(struct page *page);
+void fuse_rs_helper_sb_start_pagefault(struct super_block *sb);
+void fuse_rs_helper_sb_end_pagefault(struct super_block *sb);
+
 #endif

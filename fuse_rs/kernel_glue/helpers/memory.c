@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/backing-dev.h>
 #include <linux/highmem.h>
+#include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 #include "helpers.h"
 
@@ -229,4 +231,67 @@ int fuse_rs_helper_folio_batch_wait(struct folio_batch *batch, unsigned int n)
 void fuse_rs_helper_folio_batch_release(struct folio_batch *batch)
 {
 	folio_batch_release(batch);
+}
+
+unsigned long fuse_rs_helper_folio_private(struct folio *folio)
+{
+	return (unsigned long)folio_get_private(folio);
+}
+
+void fuse_rs_helper_folio_set_private(struct folio *folio, unsigned long value)
+{
+	if (folio_test_private(folio))
+		folio_detach_private(folio);
+	if (value)
+		folio_attach_private(folio, (void *)value);
+}
+
+bool fuse_rs_helper_folio_is_dirty(struct folio *folio)
+{
+	return folio_test_dirty(folio);
+}
+
+bool fuse_rs_helper_folio_is_pinned(struct folio *folio)
+{
+	return folio_maybe_dma_pinned(folio);
+}
+
+unsigned int fuse_rs_helper_memalloc_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+void fuse_rs_helper_memalloc_nofs_restore(unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
+}
+
+bool fuse_rs_helper_mapping_is_dirty(struct address_space *mapping)
+{
+	return mapping_tagged(mapping, PAGECACHE_TAG_DIRTY);
+}
+
+void fuse_rs_helper_mapping_set_error(struct address_space *mapping, int error)
+{
+	mapping_set_error(mapping, error);
+}
+
+void fuse_rs_helper_count_writeback(struct inode *inode, long pages)
+{
+	bdi_wb_stat_mod(inode, WB_WRITEBACK, pages);
+}
+
+struct folio *fuse_rs_helper_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+void fuse_rs_helper_sb_start_pagefault(struct super_block *sb)
+{
+	sb_start_pagefault(sb);
+}
+
+void fuse_rs_helper_sb_end_pagefault(struct super_block *sb)
+{
+	sb_end_pagefault(sb);
 }

@@ -337,12 +337,46 @@ impl PageData {
                 None => 0,
             };
             if added == 0 {
-                self.folios.push(OwnedFolio::new()?, GFP_KERNEL)?;
+                let fits = ((len - done) / PAGE_SIZE).checked_ilog2().unwrap_or(0);
+                let folio = OwnedFolio::up_to(bindings::GFP_KERNEL, fits.min(MAX_PRIVATE_ORDER))?;
+                self.folios.push(folio, GFP_KERNEL)?;
             }
             done += added;
             self.len += added;
         }
         Ok(())
+    }
+
+    /// Appends `len` bytes of `folio` from `offset` on; they lie in it.
+    pub(crate) fn append_folio(
+        &mut self,
+        folio: &LockedFolio,
+        offset: usize,
+        len: usize,
+    ) -> Result {
+        self.append_with(len, |done, to, len| {
+            // SAFETY: There is a reference to the folio; the bytes lie in it. Others may change them.
+            unsafe {
+                bindings::fuse_rs_helper_memcpy_from_folio(
+                    to.cast(),
+                    folio.as_ptr(),
+                    offset + done,
+                    len,
+                );
+            }
+        })
+    }
+
+    /// Drops what comes behind the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        let mut left = len.min(self.len);
+        self.len = left;
+        self.folios.retain(|folio| {
+            let keep = left > 0;
+            folio.filled = folio.filled.min(left);
+            left -= folio.filled;
+            keep
+        });
     }
 
     /// Bytes held.

@@ -30,7 +30,7 @@ impl LockedFolio {
         Self { folio }
     }
 
-    fn as_ptr(&self) -> *mut bindings::folio {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::folio {
         self.folio.as_ptr()
     }
 
@@ -120,6 +120,82 @@ impl LockedFolio {
         if offset < size {
             // SAFETY: The range lies in the folio, which we have locked.
             unsafe { bindings::fuse_rs_helper_folio_zero_segment(self.as_ptr(), offset, size) };
+        }
+    }
+
+    /// Which pages are known to be dirty, as bits; `None` if no difference is made between them.
+    pub(crate) fn dirty_bits(&self) -> Option<u64> {
+        // SAFETY: We own the lock, under which private data is changed.
+        match unsafe { bindings::fuse_rs_helper_folio_private(self.as_ptr()) } {
+            0 => None,
+            bits => Some(bits as u64),
+        }
+    }
+
+    fn set_dirty_bits(&mut self, bits: u64) {
+        // SAFETY: We own the lock; private data of such folios is a number.
+        unsafe { bindings::fuse_rs_helper_folio_set_private(self.as_ptr(), bits as usize) };
+    }
+
+    /// Pages of the folio are about to become dirty: which, as bits. A folio that has become dirty
+    /// without that is dirty as a whole.
+    pub(crate) fn add_dirty_bits(&mut self, bits: u64) {
+        let known = self.dirty_bits();
+        if self.size() == crate::mem::pages::PAGE_SIZE || known == Some(known.unwrap_or(0) | bits) {
+            return;
+        }
+        // SAFETY: We own a reference.
+        let (dirty, pinned) = unsafe {
+            (
+                bindings::fuse_rs_helper_folio_is_dirty(self.as_ptr()),
+                bindings::fuse_rs_helper_folio_is_pinned(self.as_ptr()),
+            )
+        };
+        match known {
+            // All of it is dirty, or whoever has pinned it may make any page of it so.
+            None if dirty || pinned => {}
+            known => self.set_dirty_bits(known.unwrap_or(0) | bits),
+        }
+    }
+
+    /// Nothing of the folio is dirty any more. What is pinned may become dirty again without
+    /// [`Self::add_dirty_bits`], so the same pages will be taken for dirty then.
+    fn clear_dirty_bits(&mut self) {
+        // SAFETY: We own a reference.
+        let pinned = unsafe { bindings::fuse_rs_helper_folio_is_pinned(self.as_ptr()) };
+        if self.dirty_bits().is_some() && !pinned {
+            self.set_dirty_bits(0);
+        }
+    }
+
+    /// Leaves the lock to whoever has given it, or takes it over; gives up the reference.
+    pub(crate) fn leave_locked(self) {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: We own a reference.
+        unsafe { bindings::fuse_rs_helper_folio_put(this.as_ptr()) };
+    }
+
+    /// Marks a folio that was made clean for I/O as being written back, and as written.
+    pub(crate) fn pass_through_writeback(&mut self) {
+        self.clear_dirty_bits();
+        // SAFETY: We own the lock and a reference; the folio is not being written back, since that
+        // never lasts longer than this.
+        unsafe {
+            bindings::__folio_start_writeback(self.as_ptr(), false);
+            bindings::folio_end_writeback(self.as_ptr());
+        }
+    }
+
+    /// Makes a folio that was made clean for I/O dirty again.
+    pub(crate) fn make_dirty_again(&self, control: *mut bindings::writeback_control) {
+        // SAFETY: We own the lock and a reference; a control that is not null is that of the
+        // writeback going on.
+        unsafe {
+            if control.is_null() {
+                bindings::folio_mark_dirty(self.as_ptr());
+            } else {
+                bindings::folio_redirty_for_writepage(control, self.as_ptr());
+            }
         }
     }
 

@@ -16,6 +16,9 @@ use kernel::prelude::*;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
+/// Most pages of a folio in the page cache: which of them are dirty is kept in a word.
+pub const MAX_FOLIO_PAGES: usize = u64::BITS as usize;
+
 /// Appends up to `left` bytes of a folio to `data`, from the position `at` of the file on, which lies
 /// in it; whether they are valid.
 ///
@@ -52,9 +55,11 @@ unsafe fn copy_from_folio(
 
 impl<T: FileSystem> NewInode<T> {
     /// Lets the page cache of the file have folios of more than a page, up to `bytes`. The file
-    /// system then fills any that it is given in one go.
+    /// system then fills any that it is given in one go. They have no more than
+    /// [`MAX_FOLIO_PAGES`] in any case.
     pub fn allow_large_folios(&self, bytes: usize) {
-        let order = (bytes / PAGE_SIZE).checked_ilog2().unwrap_or(0);
+        let pages = (bytes / PAGE_SIZE).min(MAX_FOLIO_PAGES);
+        let order = pages.checked_ilog2().unwrap_or(0);
         // SAFETY: The inode is new, so nobody else uses its mapping.
         unsafe { bindings::fuse_rs_helper_set_max_folio_order(self.mapping(), order) };
     }

@@ -66,6 +66,13 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
         dentry.child(name)
     }
 
+    /// The error of writing dirty pages back that this open file has not been told yet, if there is
+    /// one; it counts as told.
+    pub fn write_error(&self) -> Result {
+        // SAFETY: The file is valid.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
+    }
+
     /// Drops privileges that a change of the content ends (set-id bits, capabilities). The inode
     /// is locked.
     pub fn remove_privileges(&self) -> Result {

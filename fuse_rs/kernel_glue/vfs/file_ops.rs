@@ -15,6 +15,8 @@ use super::poll;
 use super::poll::PollOperations;
 use super::FileSystem;
 use crate::bindings;
+use crate::mm::fault;
+use crate::mm::fault::MapOperations;
 use core::marker::PhantomData;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -99,7 +101,12 @@ pub(crate) struct FileTable<T>(PhantomData<T>);
 
 impl<T> FileTable<T>
 where
-    T: FileOperations + IoOperations + IoctlOperations + LockOperations + PollOperations,
+    T: FileOperations
+        + IoOperations
+        + IoctlOperations
+        + LockOperations
+        + MapOperations
+        + PollOperations,
 {
     const TABLE: bindings::file_operations = bindings::file_operations {
         open: Some(open::<T>),
@@ -108,7 +115,7 @@ where
         fsync: Some(fsync::<T>),
         read_iter: Some(io::read_iter::<T>),
         write_iter: Some(io::write_iter::<T>),
-        mmap: Some(io::mmap::<T>),
+        mmap: Some(fault::mmap::<T>),
         llseek: Some(llseek::<T>),
         splice_read: Some(io::splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),

@@ -85,7 +85,9 @@ impl<T: FileSystem> NewInode<T> {
             + super::ioctl::IoctlOperations
             + super::lock::LockOperations
             + super::poll::PollOperations
-            + super::page_ops::PageOperations,
+            + super::page_ops::PageOperations
+            + crate::mm::fault::MapOperations
+            + crate::mm::writeback::WritebackOperations,
     {
         let inode = self.0.as_ptr();
         // SAFETY: The inode is new, so nobody else looks at these fields.

@@ -27,9 +27,6 @@ pub trait IoOperations: FileSystem {
 
     /// Whether the page cache may be lent to a pipe, up to the byte `end`; if not, the file is read.
     fn lends_cache(file: &OpenFileRef<'_, Self>, end: u64) -> Result<bool>;
-
-    /// The file is about to be mapped, unless this gives an error.
-    fn map(file: &OpenFileRef<'_, Self>, shared: bool) -> Result;
 }
 
 /// A read or write in progress.
@@ -284,25 +281,6 @@ pub(super) unsafe extern "C" fn write_iter<T: IoOperations>(
             T::write(io, IovIterSource::from_raw(from))
         })
     }
-}
-
-/// # Safety
-///
-/// Called by the VFS with a file of the file system and a mapping that is being made.
-pub(super) unsafe extern "C" fn mmap<T: IoOperations>(
-    file: *mut bindings::file,
-    vma: *mut bindings::vm_area_struct,
-) -> i32 {
-    c_result!({
-        // SAFETY: By the safety requirements.
-        unsafe {
-            let flags = (*vma).__bindgen_anon_2.vm_flags;
-            let shared = flags & kernel::mm::virt::flags::MAYSHARE != 0;
-            T::map(&OpenFileRef::from_raw(file), shared)?;
-            kernel::error::to_result(bindings::generic_file_readonly_mmap(file, vma))?;
-        }
-        Ok(0)
-    })
 }
 
 /// # Safety

@@ -8,9 +8,20 @@ use super::FileSystem;
 use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use crate::mm::readahead::Readahead;
+use crate::mm::writeback;
+use crate::mm::writeback::WritebackOperations;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::prelude::*;
+
+/// What has become of a read into a folio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStart {
+    /// It goes on, or is over.
+    Started,
+    /// The folio was given up, and is to be looked for again.
+    Again,
+}
 
 /// Operations of the page cache. All may sleep.
 pub trait PageOperations: FileSystem {
@@ -20,7 +31,7 @@ pub trait PageOperations: FileSystem {
         inode: &Inode<Self>,
         file: Option<&OpenFileRef<'_, Self>>,
         folio: LockedFolio,
-    ) -> Result;
+    ) -> Result<ReadStart>;
 
     /// The number of the block on the file system's device that holds block `block` of the file,
     /// both in blocks of the super block; zero if there is none.
@@ -33,12 +44,16 @@ pub trait PageOperations: FileSystem {
 /// The table of C callbacks of the page cache.
 pub(crate) struct PageTable<T>(PhantomData<T>);
 
-impl<T: PageOperations> PageTable<T> {
+impl<T: PageOperations + WritebackOperations> PageTable<T> {
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(read_folio::<T>),
         readahead: Some(readahead::<T>),
         bmap: Some(bmap::<T>),
-        dirty_folio: Some(never_dirty),
+        writepages: Some(writeback::writepages::<T>),
+        launder_folio: Some(writeback::launder_folio::<T>),
+        release_folio: Some(writeback::release_folio),
+        invalidate_folio: Some(writeback::invalidate_folio),
+        dirty_folio: Some(bindings::filemap_dirty_folio),
         migrate_folio: Some(bindings::filemap_migrate_folio),
         ..pin_init::zeroed()
     };
@@ -46,15 +61,6 @@ impl<T: PageOperations> PageTable<T> {
     pub(crate) const fn get() -> &'static bindings::address_space_operations {
         &Self::TABLE
     }
-}
-
-/// Somebody has written to a folio, other than through a write of the file system.
-///
-/// Writes bring the cache up to date with what is stored already, and mappings cannot be written
-/// to, so nobody does. The kernel calls this without looking whether it is there, though. A folio
-/// that became dirty would stay so for ever, as nothing writes it back, and could not be dropped.
-extern "C" fn never_dirty(_: *mut bindings::address_space, _: *mut bindings::folio) -> bool {
-    false
 }
 
 /// # Safety
@@ -72,9 +78,11 @@ unsafe extern "C" fn read_folio<T: PageOperations>(
             let inode = (*bindings::fuse_rs_helper_folio_mapping(folio)).host;
             let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
             let file = NonNull::new(file).map(|file| OpenFileRef::from_raw(file.as_ptr()));
-            T::read_folio(Inode::from_raw(inode), file.as_ref(), folio)?;
+            match T::read_folio(Inode::from_raw(inode), file.as_ref(), folio)? {
+                ReadStart::Started => Ok(0),
+                ReadStart::Again => Ok(bindings::positive_aop_returns_AOP_TRUNCATED_PAGE as i32),
+            }
         }
-        Ok(0)
     })
 }
 

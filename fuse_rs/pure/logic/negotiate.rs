@@ -78,7 +78,7 @@ features! {
     HAS_INODE_DAX: Not("DAX is not implemented yet");
     CREATE_SUPP_GROUP: Offered;
     HAS_EXPIRE_ONLY: Offered;
-    DIRECT_IO_ALLOW_MMAP: Not("shared writable mappings are not implemented yet");
+    DIRECT_IO_ALLOW_MMAP: Offered;
     PASSTHROUGH: Not("passthrough is not implemented yet");
     NO_EXPORT_SUPPORT: Offered;
     HAS_RESEND: Offered;

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing dirty pages back.
+//!
+//! The server may never answer, and nobody but those who want the very data is to wait for it. So
+//! dirty bytes are copied, after which mm has clean pages, and the copies go to the server.
+
+use super::copy::PageCopy;
+use super::in_flight;
+use super::in_flight::stop_writes;
+use crate::filesystem::inode;
+use crate::filesystem::Fuse;
+use crate::filesystem::Inode;
+use crate::prelude::*;
+use core::ops::Range;
+use fuse_pure::abi::ids::Opcode;
+use fuse_pure::logic::dirty_pages::DirtyPages;
+use kernel_glue::mem::pages::PageData;
+use kernel_glue::mem::pages::PAGE_SIZE;
+use kernel_glue::mm::writeback::DirtyFolio;
+use kernel_glue::mm::writeback::WritebackControl;
+use kernel_glue::mm::writeback::WritebackOperations;
+
+/// Dirty folios in a row, and a copy of their bytes.
+struct Batch<'a> {
+    inode: &'a Inode,
+    max: usize,
+    max_pages: usize,
+    folios: KVVec<DirtyFolio>,
+    range: Range<u64>,
+    data: PageData,
+}
+
+impl<'a> Batch<'a> {
+    fn new(inode: &'a Inode) -> Result<Self> {
+        let terms = inode::connection(inode).terms().ok_or(ENOTCONN)?;
+        Ok(Self {
+            inode,
+            max: terms.max_write as usize,
+            max_pages: usize::from(terms.max_pages),
+            folios: KVVec::new(),
+            range: 0..0,
+            data: PageData::default(),
+        })
+    }
+
+    /// Takes a folio in; what was there before is sent if it does not fit to it.
+    fn add(&mut self, mut folio: DirtyFolio) -> Result {
+        let (start, whole) = (folio.position(), folio.size());
+        let there = self.inode.size().saturating_sub(start);
+        let len = usize::try_from(there).map_or(whole, |there| there.min(whole));
+        if len < whole {
+            // What was stored behind the end must not be there when the file grows.
+            folio.zero_from(len);
+        }
+        let pages = u32::try_from(len.div_ceil(PAGE_SIZE)).unwrap_or(u32::MAX);
+        let dirty = DirtyPages::from_bits(folio.dirty_bits()).of_folio(pages);
+        let runs = |mut pages: DirtyPages| core::iter::from_fn(move || pages.next_run());
+        let in_file = |run: &Range<u32>| {
+            let at = |page: u32| (page as usize).saturating_mul(PAGE_SIZE);
+            at(run.start)..at(run.end).min(len)
+        };
+        let in_flight = &self.inode.data().in_flight;
+        if runs(dirty).any(|run| in_flight.has(shifted(in_file(&run), start))) {
+            // Dirty again without a store that would have waited: memory that was pinned. There is
+            // one copy of a page at a time, so this has to wait, and stays dirty.
+            return Ok(());
+        }
+        self.folios.reserve(1, GFP_KERNEL)?;
+        for run in runs(dirty) {
+            self.copy(&folio, in_file(&run))?;
+        }
+        if self.data.is_empty() {
+            folio.written();
+        } else {
+            self.folios.push(folio, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a part of a folio, which is unlocked by who sends the last part of it.
+    fn copy(&mut self, folio: &DirtyFolio, part: Range<usize>) -> Result {
+        let range = shifted(part.clone(), folio.position());
+        if range.start != self.range.end || !self.has_room(part.len()) {
+            self.send()?;
+            self.range = range.start..range.start;
+        }
+        let before = self.data.len();
+        let copied = folio.copy_to(part.start, part.len(), &mut self.data);
+        if copied.is_err() {
+            self.data.truncate(before);
+            return copied;
+        }
+        self.range.end = range.end;
+        Ok(())
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        let total = self.data.len().saturating_add(len);
+        total <= self.max && total.div_ceil(PAGE_SIZE) <= self.max_pages
+    }
+
+    /// Queues what is there. If it fails, the folios stay dirty.
+    fn send(&mut self) -> Result {
+        let folios = core::mem::take(&mut self.folios);
+        let data = core::mem::take(&mut self.data);
+        let range = core::mem::take(&mut self.range);
+        if data.is_empty() {
+            return Ok(());
+        }
+        let open = self.inode.data().in_flight.writer();
+        if open.is_none() && !inode::connection(self.inode).lacks(Opcode::Open) {
+            warn_ratelimited!("dirty pages of a file that nobody has open for writing\n");
+            self.inode.set_write_error(EIO);
+            folios.into_iter().for_each(DirtyFolio::written);
+            return Err(EIO);
+        }
+        PageCopy::queue(self.inode, range.start, data, open)?;
+        folios.into_iter().for_each(DirtyFolio::written);
+        in_flight::send_queued(self.inode);
+        Ok(())
+    }
+}
+
+fn shifted(part: Range<usize>, by: u64) -> Range<u64> {
+    let at = |offset: usize| by.saturating_add(offset as u64);
+    at(part.start)..at(part.end)
+}
+
+impl WritebackOperations for Fuse {
+    fn write_back(inode: &Inode, control: &mut WritebackControl<'_>) -> Result {
+        inode::node(inode)?;
+        if !control.is_for_integrity() && inode::connection(inode).is_congested() {
+            // What is dirty counts against the limit for dirty pages, copies do not.
+            return Ok(());
+        }
+        let mut batch = Batch::new(inode)?;
+        let added = inode.for_each_dirty(control, |folio| batch.add(folio));
+        batch.send().and(added)
+    }
+
+    fn launder(inode: &Inode, folio: DirtyFolio) -> Result {
+        let mut batch = Batch::new(inode)?;
+        batch.add(folio)?;
+        batch.send()
+    }
+}
+
+/// Writes the dirty pages of a range back, and waits until the server has them.
+///
+/// # Errors
+///
+/// `EINTR` when the caller is killed, and those of writing back. What the server says of it is for
+/// fsync(2).
+pub(crate) fn write_range(inode: &Inode, range: Range<u64>) -> Result {
+    if inode.has_dirty_pages() {
+        inode.write_dirty_pages(range.start, range.end)?;
+    }
+    inode.data().in_flight.wait(range)
+}
+
+/// How often it is looked for pages that were dirty again while an older copy was on its way.
+const PASSES: u32 = 3;
+
+/// Writes all dirty pages back, and waits until the server has all that was on its way. The inode is
+/// not locked.
+///
+/// # Errors
+///
+/// As for [`write_range`].
+pub(crate) fn write_all(inode: &Inode) -> Result {
+    for _ in 0..PASSES {
+        if inode.has_dirty_pages() {
+            inode.write_dirty_pages(0, u64::MAX)?;
+        } else if inode.data().in_flight.is_idle() {
+            break;
+        }
+        let _lock = inode.lock()?;
+        drop(stop_writes(inode)?);
+    }
+    Ok(())
+}
+
+/// Writes all dirty pages back, without waiting for the server.
+pub(crate) fn start(inode: &Inode) {
+    if inode.has_dirty_pages() {
+        // Errors are those of the mapping, of which nobody is left to hear.
+        let _ = inode.write_dirty_pages(0, u64::MAX);
+    }
+}

@@ -52,6 +52,9 @@ impl Barrier {
     /// Nothing may be sent any more. What is with the server is waited for until
     /// [`Self::is_drained`].
     ///
+    /// What is queued at this moment is not waited for: it goes when the barrier is opened. Who must
+    /// know that the server has it closes the barrier a second time.
+    ///
     /// Those who close the barrier exclude each other by the inode's lock. If it is closed again
     /// all the same, it stays closed until each of them has opened it.
     pub fn close(&mut self) {

@@ -10,6 +10,7 @@ use fuse_pure::abi::ids::{FileHandle, NodeId};
 use fuse_pure::abi::init::{InitFlags, InitOut};
 use fuse_pure::logic::background::Background;
 use fuse_pure::logic::dirents::{Entries, NAME_MAX};
+use fuse_pure::logic::dirty_pages::DirtyPages;
 use fuse_pure::logic::forget_turn::{ForgetTurn, Turn, FORGETS, REQUESTS};
 use fuse_pure::logic::listing::{Fill, Listing, Span, Stamp, Start, Tail, Walk};
 use fuse_pure::logic::negotiate::{offered, Offer};
@@ -23,6 +24,7 @@ use fuse_pure::op::entry::Time;
 use fuse_pure::op::xattr::{Getxattr, Listxattr};
 use fuse_pure::op::{Lookup, LookupReply, Operation, Timeout};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use zerocopy::{FromBytes, IntoBytes};
 
 fn offer() -> impl Strategy<Value = Offer> {
@@ -360,6 +362,33 @@ proptest! {
     fn deadlines_do_not_wrap(secs in any::<u64>(), nsec in any::<u32>(), now in any::<u64>()) {
         let deadline = Timeout::new(secs, nsec).deadline(now);
         prop_assert!(deadline >= now || (secs == 0 && nsec == 0));
+    }
+
+    #[test]
+    fn dirty_pages_are_those_of_a_set(
+        ranges in prop::collection::vec((0u32..80, 0u32..80), 0..8),
+        any in prop_oneof![Just(0), any::<u64>()],
+        folio in 0u32..80,
+    ) {
+        let mut pages = DirtyPages::from_bits(any);
+        let mut set: BTreeSet<u32> = (0..64).filter(|page| any >> page & 1 == 1).collect();
+        for (start, end) in ranges {
+            pages = pages.with(DirtyPages::from_range(start..end));
+            set.extend(start..end.min(DirtyPages::MAX));
+        }
+        prop_assert_eq!(DirtyPages::from_bits(pages.bits()), pages);
+        let mut rest = pages.of_folio(folio);
+        set.retain(|page| *page < folio);
+        let mut last = None;
+        while let Some(run) = rest.next_run() {
+            prop_assert!(!run.is_empty());
+            prop_assert!(last.is_none_or(|last| last < run.start), "runs are as long as can be");
+            last = Some(run.end);
+            for page in run {
+                prop_assert!(set.remove(&page), "page {page}");
+            }
+        }
+        prop_assert!(set.is_empty(), "{set:?} is left");
     }
 }
 

@@ -13,7 +13,7 @@ remove_old_runs() {
 # The stock kernel, by virtme-ng. $1: the place of this run's files.
 boot_stock() {
 	bounded vng -r "/usr/lib/modules/$ABI/vmlinuz.unsigned" --disable-kvm --force-9p \
-		--cpus "$cpus" --memory "${VM_MEMORY:-2G}" -a "$args mitigations=off quiet" \
+		--cpus "$cpus" --memory "${VM_MEMORY:-2G}" -a "$args mitigations=off quiet $append" \
 		--rwdir /fuse_rs "${qemu[@]}" -- \
 		bash /fuse_rs/tools/lab/guest "$1" "${load:-0}" "$module"
 }
@@ -36,7 +36,7 @@ boot_checking() {
 		-kernel /k/checking/out/arch/x86/boot/bzImage "${qemu[@]}" \
 		-append "root=lab_root rootfstype=9p \
 			rootflags=trans=virtio,version=9p2000.L,msize=524288,cache=loose ro \
-			console=ttyS0 quiet panic=-1 kasan_multi_shot $args \
+			console=ttyS0 quiet panic=-1 kasan_multi_shot $args $append \
 			init=/fuse_rs/tools/lab/checking/init lab_run=$1 lab_load=${load:-0} lab_module=$module"
 }
 
@@ -69,12 +69,16 @@ close_terminal() {
 
 vm() {
 	local args='initcall_blacklist=fuse_init,virtio_fs_init' load=1 cpus=${VM_CPUS:-2} qemu=() kind=
-	local boot=boot_stock module=/fuse_rs/fuse_rs.ko limit=1200
+	local boot=boot_stock append='' module=/fuse_rs/fuse_rs.ko limit=1200
 	while [[ ${1:-} == --* ]]; do
 		case $1 in
 		--kernel) kind=${2:-} && shift ;;
 		--beside) args='' ;;
 		--no-module) load= ;;
+		--append)
+			append=$2
+			shift
+			;;
 		--icount)
 			cpus=1
 			qemu+=(--qemu-opts='-icount shift=0,sleep=off')

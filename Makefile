@@ -6,7 +6,7 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile conformance rustdoc \
+.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile conformance containment rustdoc \
 	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
@@ -94,6 +94,10 @@ PARTS ?= $(if $(KERNEL),--short pjdfstest fsx)
 conformance: module
 	tools/conformance/run $(ON_KERNEL) $(PARTS)
 
+# What a stopped server holds up, both drivers in one boot
+containment: module
+	tools/containment/run
+
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs
 
@@ -139,6 +143,7 @@ clean:
 	-$(MAKE) -s -C samples/hello clean
 	-$(MAKE) -s -C tools/bench clean
 	-$(MAKE) -s -C tools/beside clean
+	-$(MAKE) -s -C tools/containment clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile | sort -u | tr '\n' ' '; echo

@@ -13,13 +13,14 @@ MODULE = os.environ["FUSE_RS_MODULE"]
 _start = time.monotonic()
 _lock = threading.Lock()
 _number = 0
+program = "conformance"
 failures = 0
 short = False
 
 
 def say(text):
     with _lock:
-        print(f"conformance: [{time.monotonic() - _start:4.0f}s] {text}", flush=True)
+        print(f"{program}: [{time.monotonic() - _start:4.0f}s] {text}", flush=True)
 
 
 def result(good, name, why=""):

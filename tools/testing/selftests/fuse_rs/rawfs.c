@@ -416,6 +416,8 @@ void rawfs_default(struct rawfs *fs, struct rawfs_req *req)
 
 static void handle(struct rawfs *fs, struct rawfs_req *req)
 {
+	if (fs->witness)
+		fs->witness(fs, req);
 	if (req->in.opcode < 64)
 		fs->count[req->in.opcode]++;
 	if (!fs->hook || !fs->hook(fs, req))

@@ -43,6 +43,8 @@ struct rawfs {
 	char mnt[64];
 	pthread_t thread;
 	bool running;
+	/* Sees a request before it is counted. */
+	void (*witness)(struct rawfs *fs, struct rawfs_req *req);
 	/* Handles a request instead of the tree: returns true if it did. */
 	bool (*hook)(struct rawfs *fs, struct rawfs_req *req);
 	void *arg;

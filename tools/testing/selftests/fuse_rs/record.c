@@ -5,7 +5,7 @@ struct recorded seen[RECORD_MAX];
 atomic_int nseen;
 bool (*special)(struct rawfs *fs, struct rawfs_req *req);
 
-static bool record(struct rawfs *fs, struct rawfs_req *req)
+static void record(struct rawfs *fs, struct rawfs_req *req)
 {
 	int at = nseen;
 
@@ -15,12 +15,17 @@ static bool record(struct rawfs *fs, struct rawfs_req *req)
 		memcpy(seen[at].body, req->body, sizeof(seen[at].body));
 		nseen = at + 1;
 	}
+}
+
+static bool ask_special(struct rawfs *fs, struct rawfs_req *req)
+{
 	return special && special(fs, req);
 }
 
 struct rawfs *recording(struct rawfs *fs)
 {
-	fs->hook = record;
+	fs->witness = record;
+	fs->hook = ask_special;
 	return fs;
 }
 

@@ -56,7 +56,7 @@ def run_one(path, name, operations, seconds):
         process.communicate()
         return f"not done in {LIMIT} s", ""
     says = [re.sub(r"^stress-ng: \w+: +\[\d+\] ", "", line) for line in output.splitlines()
-            if re.search(r": (fail|error|warn): |skipping|will be skipped", line)]
+            if re.search(r": (fail|error|warn): |skipping|will be skipped|: disabled '", line)]
     return outcome(output, process.returncode), " / ".join(says)
 
 

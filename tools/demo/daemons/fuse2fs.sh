@@ -8,7 +8,7 @@ step "remove lost+found" - rmdir "$work/mnt/lost+found"
 write_part
 step "unmount" - unmounts
 step "check the volume" - e2fsck -fn "$work/image"
-if ! modprobe -q ext4; then
+if ! modprobe -aq loop ext4; then
 	echo "ok 0 demo $daemon: mount with the kernel's ext4 # SKIP there is none"
 	return
 fi

@@ -68,7 +68,13 @@ impl MapOperations for Fuse {
             if let Some(open) = handle.open_there() {
                 in_flight.add_writer(open);
             }
-            in_flight.set_mapped();
+            inode.forbid_large_folios();
+            if in_flight.set_mapped() && inode.has_pages() {
+                // Which page of a folio is stored to is not to be known, and the others are not to be
+                // written.
+                writeback::start(inode);
+                stale::drop_all(inode)?;
+            }
         }
         Ok(())
     }

@@ -135,9 +135,9 @@ impl InFlight {
         self.wait(range)
     }
 
-    /// The file is mapped such that it can be stored to from now on.
-    pub(super) fn set_mapped(&self) {
-        self.mapped.store(true, Release);
+    /// The file is mapped such that it can be stored to from now on; whether that is new.
+    pub(super) fn set_mapped(&self) -> bool {
+        !self.mapped.xchg(true, Full)
     }
 
     /// Dirty pages can be written by this open file.

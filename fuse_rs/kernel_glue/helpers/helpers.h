@@ -32,6 +32,7 @@ enum fuse_rs_const : u64 {
 	FUSE_RS_SB_I_VERSION	= SB_I_VERSION,
 	FUSE_RS_S_DEAD		= S_DEAD,
 	FUSE_RS_S_NOCMTIME	= S_NOCMTIME,
+	FUSE_RS_I_DIRTY_SYNC	= I_DIRTY_SYNC,
 	FUSE_RS_S_NOSEC		= S_NOSEC,
 	FUSE_RS_FMODE_CREATED	= (__force u32)FMODE_CREATED,
 	FUSE_RS_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT,
@@ -230,6 +231,10 @@ struct user_namespace *fuse_rs_helper_file_user_ns(const struct file *file);
 int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **attribute,
 				 struct lsm_context *label);
 
+struct folio *fuse_rs_helper_folio_for_write(struct address_space *mapping, pgoff_t index,
+					     size_t len);
+void fuse_rs_helper_inode_set_mtime(struct inode *inode, const struct timespec64 *mtime);
+void fuse_rs_helper_forbid_large_folios(struct address_space *mapping);
 unsigned long fuse_rs_helper_folio_private(struct folio *folio);
 void fuse_rs_helper_folio_set_private(struct folio *folio, unsigned long value);
 bool fuse_rs_helper_folio_is_dirty(struct folio *folio);

@@ -80,6 +80,13 @@ struct folio *fuse_rs_helper_get_cached_folio(struct address_space *mapping, pgo
 	return __filemap_get_folio(mapping, index, FGP_ACCESSED, 0);
 }
 
+struct folio *fuse_rs_helper_folio_for_write(struct address_space *mapping, pgoff_t index,
+					     size_t len)
+{
+	return __filemap_get_folio(mapping, index, FGP_WRITEBEGIN | fgf_set_order(len),
+				   mapping_gfp_mask(mapping));
+}
+
 struct folio *fuse_rs_helper_make_low_folio(struct address_space *mapping, pgoff_t index)
 {
 	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_ACCESSED | FGP_CREAT,
@@ -119,6 +126,11 @@ unsigned int fuse_rs_helper_max_folio_order(struct address_space *mapping)
 void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned int order)
 {
 	mapping_set_folio_order_range(mapping, 0, order);
+}
+
+void fuse_rs_helper_forbid_large_folios(struct address_space *mapping)
+{
+	atomic_long_andnot(AS_FOLIO_ORDER_MASK, (atomic_long_t *)&mapping->flags);
 }
 
 size_t fuse_rs_helper_readahead_length(struct readahead_control *rac)

@@ -4,7 +4,6 @@
 
 use super::folio::LockedFolio;
 use crate::bindings;
-use crate::mem::pages::PAGE_SIZE;
 use crate::vfs::file::OpenFileRef;
 use crate::vfs::inode::Inode;
 use crate::vfs::FileSystem;
@@ -120,8 +119,7 @@ unsafe extern "C" fn page_mkwrite<T: MapOperations>(
         let sb = (*inode.as_ptr()).i_sb;
         bindings::fuse_rs_helper_sb_start_pagefault(sb);
         let _ = bindings::file_update_time(file);
-        let start = ((*fault).__bindgen_anon_1.pgoff as u64).saturating_mul(PAGE_SIZE as u64);
-        let result = lock_for_store(inode, folio, start);
+        let result = lock_for_store(inode, folio);
         bindings::fuse_rs_helper_sb_end_pagefault(sb);
         match result {
             Ok(Some(folio)) => {
@@ -136,8 +134,10 @@ unsafe extern "C" fn page_mkwrite<T: MapOperations>(
     }
 }
 
-/// Locks `folio` in a state in which its page at `start` may become dirty; nothing if the file does not
+/// Locks `folio` in a state in which it may become dirty; nothing if the file does not
 /// have it any more. Nothing is waited for with the lock held.
+///
+/// After a store to one page of a large folio, mm lets all of its pages be stored to.
 ///
 /// # Safety
 ///
@@ -145,9 +145,7 @@ unsafe extern "C" fn page_mkwrite<T: MapOperations>(
 unsafe fn lock_for_store<T: MapOperations>(
     inode: &Inode<T>,
     folio: *mut bindings::folio,
-    start: u64,
 ) -> Result<Option<LockedFolio>> {
-    let range = start..start.saturating_add(PAGE_SIZE as u64);
     loop {
         // SAFETY: By the safety requirements. The reference that is taken is given up with the value,
         // or here if there is no lock.
@@ -163,12 +161,13 @@ unsafe fn lock_for_store<T: MapOperations>(
         if !locked.is_in(inode.mapping()) {
             return Ok(None);
         }
+        let start = locked.position();
+        let range = start..start.saturating_add(locked.size() as u64);
         if T::may_store(inode, range.clone()) {
-            let page = start.saturating_sub(locked.position()) / PAGE_SIZE as u64;
-            locked.add_dirty_bits(1u64.checked_shl(page as u32).unwrap_or(u64::MAX));
+            locked.add_dirty_bits(u64::MAX);
             return Ok(Some(locked));
         }
         drop(locked);
-        T::before_store(inode, range.clone())?;
+        T::before_store(inode, range)?;
     }
 }

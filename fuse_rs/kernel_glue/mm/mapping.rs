@@ -66,6 +66,13 @@ impl<T: FileSystem> NewInode<T> {
 }
 
 impl<T: FileSystem> Inode<T> {
+    /// From now on the page cache of the file gets folios of one page only. Larger ones may be there,
+    /// and in the making.
+    pub fn forbid_large_folios(&self) {
+        // SAFETY: The mapping is valid as long as the inode; the flags are changed atomically.
+        unsafe { bindings::fuse_rs_helper_forbid_large_folios(self.mapping()) };
+    }
+
     fn max_folio_order(&self) -> u32 {
         // SAFETY: The mapping is valid as long as the inode.
         unsafe { bindings::fuse_rs_helper_max_folio_order(self.mapping()) }

@@ -2,6 +2,7 @@
 
 //! Data of files, through the page cache and past it.
 
+mod cached_write;
 mod copy;
 mod direct;
 pub(crate) mod in_flight;

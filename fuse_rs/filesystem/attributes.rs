@@ -6,6 +6,7 @@ use super::birth;
 use super::handle::Handle;
 use super::inode;
 use super::inode::connection;
+use super::kept;
 use super::mount::Mount;
 use super::set_ids;
 use super::Dentry;
@@ -14,6 +15,7 @@ use super::Inode;
 use crate::connection::call::Envelope;
 use crate::page_cache::in_flight;
 use crate::page_cache::stale;
+use crate::page_cache::writeback;
 use crate::prelude::*;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
@@ -100,7 +102,8 @@ pub(crate) fn of_root(ns: &UserNamespace, mode: u16) -> InodeAttributes {
 /// the attributes are to be asked for again.
 pub(crate) fn initialise(inode: &Inode, entry: &Entry, version: AttrVersion) {
     let connection = connection(inode);
-    store(inode, &entry.attr);
+    inode.set_attributes(&for_inode(&entry.attr, inode::mount(inode)));
+    note_shown(inode, &entry.attr);
     inode.set_size(entry.attr.size);
     let valid = if version.is_stale_for(connection.last_eviction()) {
         Timeout::ZERO
@@ -113,8 +116,18 @@ pub(crate) fn initialise(inode: &Inode, entry: &Entry, version: AttrVersion) {
     inode.data().state.lock().version = connection.next_attr_version();
 }
 
-fn store(inode: &Inode, attr: &Attributes) {
-    inode.set_attributes(&for_inode(attr, inode::mount(inode)));
+/// Stores attributes; not the size, nor what the kernel keeps.
+fn store(inode: &Inode, attr: &Attributes, kept: bool) {
+    let mut new = for_inode(attr, inode::mount(inode));
+    if kept {
+        new.mtime = inode.mtime();
+        new.ctime = inode.ctime();
+    }
+    inode.set_attributes(&new);
+    note_shown(inode, attr);
+}
+
+fn note_shown(inode: &Inode, attr: &Attributes) {
     inode.set_number(attr.ino);
     inode.data().set_shown(attr.ino, attr.perm, attr.blksize);
 }
@@ -140,6 +153,7 @@ pub(crate) fn update(
         // They are as old as the attributes.
         inode.forget_acls();
     }
+    let kept = kept::keeps(inode);
     let (old_size, old_mtime) = {
         let mut state = inode.data().state.lock();
         if version.is_stale_for(state.version) {
@@ -147,14 +161,19 @@ pub(crate) fn update(
         }
         state.version = connection.next_attr_version();
         let old = (inode.size(), inode.mtime());
-        store(inode, attr);
-        inode.set_size(attr.size);
+        store(inode, attr, kept);
+        if !kept {
+            inode.set_size(attr.size);
+        }
         inode.data().set_stale_fields(Fields::empty());
         inode
             .data()
             .set_attr_deadline(valid.deadline(monotonic_nanos()));
         old
     };
+    if kept {
+        return Ok(());
+    }
     let (resized, modified) = (attr.size != old_size, timestamp(attr.mtime) != old_mtime);
     if inode.is_symlink() && (resized || modified) {
         stale::drop_behind(inode, 0)?;
@@ -207,6 +226,11 @@ fn mark_stale(inode: &Inode, fields: Fields) {
 /// Whether the server has to be asked.
 fn must_fetch(inode: &Inode, wanted: Fields, care: Care) -> bool {
     let over = inode.data().attr_deadline() <= monotonic_nanos();
+    let wanted = if kept::keeps(inode) {
+        wanted.without(kept::FIELDS)
+    } else {
+        wanted
+    };
     must_ask(wanted, care, inode.data().stale_fields(), over)
 }
 
@@ -363,6 +387,27 @@ impl InodeOperations for Fuse {
             kill_suidgid: told || size.is_some() && set_ids::end_by_caller(connection),
             ..Setattr::default()
         };
+        let kept = kept::keeps(inode);
+        let now = inode.present();
+        if kept && size.is_none() {
+            // What is written later would end set-id bits, and change times, once more.
+            writeback::write_all_locked(inode)?;
+        }
+        let resized = size.is_some_and(|size| size != inode.size());
+        let mtime = match attr.mtime {
+            Some(NewTime::Now(at) | NewTime::At(at)) => Some(at),
+            None if kept && resized => Some(now),
+            None => None,
+        };
+        let op = if kept {
+            Setattr {
+                mtime: mtime.map(|at| SetTime::At(kept::wire(at))),
+                ctime: Some(kept::wire(now)),
+                ..op
+            }
+        } else {
+            op
+        };
         let stopped = match size {
             Some(_) => Some(in_flight::stop_writes(inode)?),
             None => None,
@@ -374,9 +419,22 @@ impl InodeOperations for Fuse {
             )
             .inspect_err(|_| invalidate(inode))?;
         // The caller holds the inode's lock, so nothing we sent is newer than this.
-        let updated = update(inode, &reply.attr, reply.valid, AttrVersion(0));
+        let old_size = inode.size();
+        let mut updated = update(inode, &reply.attr, reply.valid, AttrVersion(0));
+        if kept {
+            inode.set_change_times(mtime.unwrap_or(inode.mtime()), now);
+            if size.is_some() {
+                updated = updated.and(resize(inode, reply.attr.size));
+            }
+        } else if size.is_some() {
+            zero_tail(inode, old_size, inode.size());
+        }
         drop(stopped);
         updated
+    }
+
+    fn keeps_times(inode: &Inode) -> bool {
+        kept::keeps(inode)
     }
 
     fn permission(inode: &Inode, map: IdMap<'_>, mask: AccessMask) -> Result {
@@ -426,6 +484,33 @@ fn extra(inode: &Inode, request: StatRequest) -> StatExtra {
     }
 }
 
+/// The file, whose size the kernel keeps, has been given another.
+///
+/// # Errors
+///
+/// `EINTR` when the caller is killed.
+fn resize(inode: &Inode, size: u64) -> Result {
+    let old = {
+        let _state = inode.data().state.lock();
+        let old = inode.size();
+        inode.set_size(size);
+        old
+    };
+    if size < old {
+        stale::drop_behind(inode, size)?;
+    }
+    zero_tail(inode, old, size);
+    Ok(())
+}
+
+/// Zeroes what stores to mappings have left behind the old end of a file that grows, up to the new end
+/// or where something is written.
+pub(crate) fn zero_tail(inode: &Inode, old: u64, new: u64) {
+    if new > old && inode.data().in_flight.is_mapped() {
+        inode.zero_cached(old, new);
+    }
+}
+
 /// The file has been truncated by an OPEN.
 ///
 /// # Errors
@@ -439,27 +524,37 @@ pub(crate) fn truncated(inode: &Inode) -> Result {
         inode.set_size(0);
         mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
     }
+    kept::modified(inode);
     stale::drop_behind(inode, 0)
 }
 
 /// Data up to `end` has been written.
 pub(crate) fn written(inode: &Inode, end: u64) {
     let connection = connection(inode);
-    let mut state = inode.data().state.lock();
-    state.version = connection.next_attr_version();
-    if end > inode.size() {
-        inode.set_size(end);
+    {
+        let mut state = inode.data().state.lock();
+        state.version = connection.next_attr_version();
+        if end > inode.size() {
+            inode.set_size(end);
+        }
+        mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
     }
-    mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
+    kept::modified(inode);
 }
 
 /// Data that was stored to mappings has been written, or not: the server changes its times.
 pub(crate) fn written_back(inode: &Inode) {
-    invalidate_some(inode, Fields::DATA);
+    if !kept::keeps(inode) {
+        invalidate_some(inode, Fields::DATA);
+    }
 }
 
 /// The server has found the end of the file at `end`, in a request made at `version`.
 pub(crate) fn shorter(inode: &Inode, end: u64, version: AttrVersion) {
+    if kept::keeps(inode) {
+        // A hole: what lies behind it has not been written yet.
+        return;
+    }
     let connection = connection(inode);
     let mut state = inode.data().state.lock();
     if end < inode.size() && !version.is_stale_for(state.version) {

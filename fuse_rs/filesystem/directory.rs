@@ -6,6 +6,7 @@ use super::attributes;
 use super::extension::NewInodeExtensions;
 use super::handle::Handle;
 use super::inode;
+use super::kept;
 use super::set_ids;
 use super::Dentry;
 use super::Fuse;
@@ -169,7 +170,11 @@ fn create_as<C: Creation>(
     let inode = named.inode.ok_or(EIO)?;
     // The server may have opened a file that was there, and that we have cached.
     if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
-        stale::drop_behind(&inode, 0)?;
+        if kept::keeps(&inode) && inode.size() > 0 {
+            attributes::truncated(&inode)?;
+        } else {
+            stale::drop_behind(&inode, 0)?;
+        }
     } else if !handle.open.contains(OpenFlags::KEEP_CACHE) {
         stale::drop_all(&inode)?;
     }
@@ -194,6 +199,7 @@ fn removed(dir: &Inode, dentry: &Dentry, whole: bool) {
             }
         }
         attributes::invalidate_some(inode, Fields::NLINK.with(Fields::CTIME));
+        kept::changed(inode);
     }
     dentry.set_belief(Belief::NONE.bits());
     changed(dir);
@@ -291,6 +297,7 @@ impl DirOperations for Fuse {
         })?;
         changed(dir);
         attributes::invalidate_some(inode, Fields::NLINK.with(Fields::CTIME));
+        kept::changed(inode);
         if entry.attr.kind.bits() != u32::from(inode.mode()) & FileType::MASK {
             return Err(EIO);
         }

@@ -4,6 +4,7 @@
 
 use super::attributes;
 use super::inode;
+use super::kept;
 use super::listing;
 use super::poll::Polled;
 use super::poll::PolledFile;
@@ -218,7 +219,8 @@ impl FileOperations for Fuse {
         } else {
             writeback::write_all(inode).and(file.write_error())
         };
-        if handle.open.contains(OpenFlags::NOFLUSH) || handle.connection.lacks(Opcode::Flush) {
+        let unflushed = handle.open.contains(OpenFlags::NOFLUSH) && !kept::keeps(inode);
+        if unflushed || handle.connection.lacks(Opcode::Flush) {
             return written;
         }
         let op = Flush {

@@ -3,6 +3,7 @@
 //! The mount as a whole.
 
 use super::inode;
+use super::kept;
 use super::mount::Mount;
 use super::mount::MAGIC;
 use super::options::MountOptions;
@@ -24,6 +25,10 @@ use kernel_glue::vfs::super_block::SuperOperations;
 impl SuperOperations for Fuse {
     fn evict(inode: &Inode) {
         inode::forget(inode);
+    }
+
+    fn write_times(inode: &Inode) -> Result {
+        kept::send_times(inode)
     }
 
     fn statfs(root: &Dentry) -> Result<FsStatistics> {
@@ -94,6 +99,8 @@ impl SuperOperations for Fuse {
     }
 
     fn shutdown(mount: &Mount) {
+        // A process may have ended without waiting for what it has stored.
+        mount.connection.wait_for_late();
         if mount.options.block_size.is_some() && mount.connection.terms().is_some() {
             // Such servers write their caches out now, and umount(2) returns when the device is
             // free. An error means that there is nobody who could.

@@ -7,6 +7,7 @@
 
 use super::attributes;
 use super::inode;
+use super::kept;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
@@ -71,6 +72,7 @@ fn changed(inode: &Inode, answer: Result) -> Result {
     if matches!(answer, Ok(()) | Err(EINTR)) {
         // The time of the last status change is another.
         attributes::invalidate(inode);
+        kept::changed(inode);
     }
     answer.map_err(unsupported)
 }

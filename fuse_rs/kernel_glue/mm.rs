@@ -2,6 +2,7 @@
 
 //! The page cache.
 
+pub mod cached_write;
 pub mod directory;
 pub mod fault;
 pub mod folio;

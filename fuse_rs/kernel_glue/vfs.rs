@@ -20,6 +20,7 @@ pub mod inode_cache;
 pub mod inode_ops;
 pub mod io;
 pub mod ioctl;
+pub mod kept;
 pub mod label;
 pub mod lock;
 pub mod page_ops;

@@ -14,6 +14,7 @@ use crate::connection::request::Reply;
 use crate::connection::request::ReplyBuffer;
 use crate::connection::request::RequestMemory;
 use crate::connection::Connection;
+use crate::connection::Late;
 use crate::filesystem::attributes;
 use crate::filesystem::inode;
 use crate::filesystem::Fuse;
@@ -83,6 +84,8 @@ struct Written {
     copy: Arc<PageCopy>,
     pages: WritebackPages<Fuse>,
     op: Write,
+    #[expect(dead_code, reason = "held")]
+    late: Late,
 }
 
 impl Completion for Written {
@@ -157,6 +160,7 @@ impl PageCopy {
             copy: copy.clone(),
             pages,
             op,
+            late: connection.late(),
         });
         *copy.parcel.lock() = Some(Parcel {
             inode: inode.into(),

@@ -10,6 +10,7 @@
 use super::copy::CopyNode;
 use super::copy::PageCopy;
 use crate::connection::opened::ServerOpen;
+use crate::filesystem::kept;
 use crate::filesystem::Inode;
 use crate::prelude::*;
 use core::ops::Range;
@@ -137,7 +138,12 @@ impl InFlight {
 
     /// The file is mapped such that it can be stored to from now on; whether that is new.
     pub(super) fn set_mapped(&self) -> bool {
-        !self.mapped.xchg(true, Full)
+        !self.is_mapped() && !self.mapped.xchg(true, Full)
+    }
+
+    /// Whether it has been since the inode is known.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapped.load(Acquire)
     }
 
     /// Dirty pages can be written by this open file.
@@ -155,7 +161,7 @@ impl InFlight {
     }
 
     /// An open file by which dirty pages can be written.
-    pub(super) fn writer(&self) -> Option<Arc<ServerOpen>> {
+    pub(crate) fn writer(&self) -> Option<Arc<ServerOpen>> {
         self.state.lock().writers.find(|_| true)
     }
 
@@ -177,6 +183,18 @@ impl InFlight {
         let copy = state.queued.pop_front()?;
         copy.set_sent();
         Some(copy)
+    }
+
+    /// Counts a change of times as a copy that is sent; false if the barrier is closed.
+    pub(crate) fn try_send_times(&self) -> bool {
+        self.state.lock().barrier.try_send()
+    }
+
+    /// The server has made it, or never will.
+    pub(crate) fn finish_times(&self) {
+        if self.state.lock().barrier.finish() {
+            self.wait.wake_all();
+        }
     }
 
     /// The server has stored a copy, or never will.
@@ -249,7 +267,7 @@ pub(super) fn write_through(inode: &Inode, range: Range<u64>) -> Result<Through<
     let range = pages_of(range);
     this.state.lock().through = Some(range.clone());
     let through = Through(inode);
-    if this.mapped.load(Acquire) {
+    if this.is_mapped() || kept::keeps(inode) {
         // Who has seen nothing written through makes its page dirty before it unlocks it.
         inode
             .wait_for_folios(range.start, range.end)
@@ -266,7 +284,7 @@ impl Drop for Through<'_> {
     fn drop(&mut self) {
         let this = &self.0.data().in_flight;
         this.state.lock().through = None;
-        if this.mapped.load(Acquire) {
+        if this.is_mapped() {
             this.wait.wake_all();
         }
     }

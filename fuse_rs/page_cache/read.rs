@@ -137,10 +137,15 @@ pub(crate) fn read_folio(
         in_flight.wait(range)?;
         return Ok(ReadStart::Again);
     }
+    fill_folio(inode, file, folio)?;
+    Ok(ReadStart::Started)
+}
+
+/// Starts filling a folio, which is unlocked at the end of that.
+pub(super) fn fill_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
     let mut run = FolioRun::with_capacity(1)?;
     run.push(folio).map_err(|_| EIO)?;
-    fill(inode, file, run, Urgency::Foreground)?;
-    Ok(ReadStart::Started)
+    fill(inode, file, run, Urgency::Foreground)
 }
 
 /// Reads ahead, in requests as large as the server takes.

@@ -6,6 +6,7 @@
 //! become the page cache, or are copied to what is there already, so that no folio is locked while
 //! the server is waited for.
 
+use super::cached_write;
 use super::direct;
 use super::direct::written_at_all;
 use super::in_flight;
@@ -15,10 +16,12 @@ use crate::connection::payload::Payload;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
+use crate::filesystem::kept;
 use crate::filesystem::set_ids;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::prelude::*;
+use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::rw::Write;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::pages::PAGE_SIZE;
@@ -33,7 +36,7 @@ pub(crate) fn write(mut io: Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resul
     inode::node(inode)?;
     if io.is_append() {
         // The end of the file is where the server says.
-        attributes::refresh(inode)?;
+        attributes::refresh_some(inode, Fields::SIZE)?;
     }
     if handle.is_direct() || io.is_direct() {
         return direct::write(io, handle, from);
@@ -45,7 +48,14 @@ pub(crate) fn write(mut io: Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resul
             return Ok(0);
         }
         file.remove_privileges()?;
-        let written = uio::consume(from, |from| write_through(&io, inode, handle, from))?;
+        attributes::zero_tail(inode, inode.size(), io.position());
+        // Requests that say whose set-id bits end cannot wait.
+        let told = set_ids::are_told(inode::connection(inode)) && file.has_setid();
+        let written = if kept::keeps(inode) && !told {
+            cached_write::write(&file, io.position(), from)?
+        } else {
+            uio::consume(from, |from| write_through(&io, inode, handle, from))?
+        };
         io.set_position(io.position().saturating_add(written as u64));
         written
     };

@@ -6,9 +6,10 @@
 //! dirty bytes are copied, after which mm has clean pages, and the copies go to the server.
 
 use super::copy::PageCopy;
-use super::in_flight;
+use super::in_flight::send_queued;
 use super::in_flight::stop_writes;
 use crate::filesystem::inode;
+use crate::filesystem::kept;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::prelude::*;
@@ -117,7 +118,7 @@ impl<'a> Batch<'a> {
         }
         PageCopy::queue(self.inode, range.start, data, open)?;
         folios.into_iter().for_each(DirtyFolio::written);
-        in_flight::send_queued(self.inode);
+        send_queued(self.inode);
         Ok(())
     }
 }
@@ -153,6 +154,12 @@ impl WritebackOperations for Fuse {
 /// `EINTR` when the caller is killed, and those of writing back. What the server says of it is for
 /// fsync(2).
 pub(crate) fn write_range(inode: &Inode, range: Range<u64>) -> Result {
+    let range = if kept::keeps(inode) {
+        // Only with all that lies behind does the range exist at the server.
+        range.start..u64::MAX
+    } else {
+        range
+    };
     if inode.has_dirty_pages() {
         inode.write_dirty_pages(range.start, range.end)?;
     }
@@ -162,29 +169,53 @@ pub(crate) fn write_range(inode: &Inode, range: Range<u64>) -> Result {
 /// How often it is looked for pages that were dirty again while an older copy was on its way.
 const PASSES: u32 = 3;
 
-/// Writes all dirty pages back, and waits until the server has all that was on its way. The inode is
-/// not locked.
+/// Writes all dirty pages back, and times that the kernel keeps, and waits until the server has all that
+/// was on its way. The inode is not locked.
 ///
 /// # Errors
 ///
 /// As for [`write_range`].
 pub(crate) fn write_all(inode: &Inode) -> Result {
+    write_all_with(inode, || {
+        let _lock = inode.lock()?;
+        stop_writes(inode).map(drop)
+    })
+}
+
+/// As [`write_all`], for callers that have locked the inode.
+pub(crate) fn write_all_locked(inode: &Inode) -> Result {
+    write_all_with(inode, || stop_writes(inode).map(drop))
+}
+
+fn write_all_with(inode: &Inode, drain: impl Fn() -> Result) -> Result {
+    let drain = || {
+        // What is only queued would not be waited for.
+        send_queued(inode);
+        drain()
+    };
     for _ in 0..PASSES {
         if inode.has_dirty_pages() {
             inode.write_dirty_pages(0, u64::MAX)?;
         } else if inode.data().in_flight.is_idle() {
             break;
         }
-        let _lock = inode.lock()?;
-        drop(stop_writes(inode)?);
+        drain()?;
+    }
+    if kept::keeps(inode) {
+        // After the data: to write that changes the server's times.
+        inode.write_dirty_times()?;
+        drain()?;
     }
     Ok(())
 }
 
-/// Writes all dirty pages back, without waiting for the server.
+/// Writes all dirty pages and times back, without waiting for the server.
 pub(crate) fn start(inode: &Inode) {
     if inode.has_dirty_pages() {
         // Errors are those of the mapping, of which nobody is left to hear.
         let _ = inode.write_dirty_pages(0, u64::MAX);
+    }
+    if kept::keeps(inode) {
+        let _ = inode.write_dirty_times();
     }
 }

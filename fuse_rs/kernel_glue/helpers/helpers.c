@@ -31,6 +31,11 @@ bool fuse_rs_helper_inode_is_new(struct inode *inode)
 	return inode_state_read_once(inode) & I_NEW;
 }
 
+void fuse_rs_helper_inode_set_mtime(struct inode *inode, const struct timespec64 *mtime)
+{
+	inode_set_mtime_to_ts(inode, *mtime);
+}
+
 void fuse_rs_helper_inode_set_times(struct inode *inode, const struct timespec64 *atime,
 				    const struct timespec64 *mtime, const struct timespec64 *ctime)
 {

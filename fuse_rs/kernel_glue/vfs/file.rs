@@ -66,6 +66,12 @@ impl<'a, T: FileSystem> OpenFileRef<'a, T> {
         dentry.child(name)
     }
 
+    /// The content is about to change: the times are set, if the kernel keeps them.
+    pub fn update_times(&self) {
+        // SAFETY: The file is valid. Times that cannot be set stay what they are.
+        let _ = unsafe { bindings::file_update_time(self.as_ptr()) };
+    }
+
     /// The error of writing dirty pages back that this open file has not been told yet, if there is
     /// one; it counts as told.
     pub fn write_error(&self) -> Result {

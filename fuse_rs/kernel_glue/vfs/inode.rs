@@ -99,7 +99,10 @@ impl<T: FileSystem> NewInode<T> {
                 (*inode).i_acl = none as *mut bindings::posix_acl;
                 (*inode).i_default_acl = (*inode).i_acl;
             }
-            (*inode).i_flags |= bindings::S_NOATIME | bindings::FUSE_RS_S_NOCMTIME as u32;
+            (*inode).i_flags |= bindings::S_NOATIME;
+            if !T::keeps_times(&self.0) {
+                (*inode).i_flags |= bindings::FUSE_RS_S_NOCMTIME as u32;
+            }
             match u32::from(mode) & bindings::S_IFMT {
                 bindings::S_IFREG => {
                     (*inode).i_op = super::inode_ops::FileTable::<T>::get();

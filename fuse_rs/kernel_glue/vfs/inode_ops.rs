@@ -137,6 +137,9 @@ pub trait InodeOperations: IoctlOperations + XattrOperations {
     /// if there is one. The caller holds the inode's lock. May sleep.
     fn present_mode(inode: &Inode<Self>, file: Option<&Self::Handle>) -> Result<u16>;
 
+    /// Whether the kernel changes the times of this inode when the content is written to.
+    fn keeps_times(inode: &Inode<Self>) -> bool;
+
     /// Changes attributes. The caller holds the inode's lock. `file` is the open file through
     /// which the size changes.
     fn setattr(dentry: &Dentry<Self>, attr: &NewAttributes, file: Option<&Self::Handle>) -> Result;

@@ -26,6 +26,9 @@ pub trait SuperOperations: FileSystem {
     /// from. May sleep. The inode's pages are dropped already.
     fn evict(inode: &Inode<Self>);
 
+    /// The times of an inode are to be written. May sleep, but not for anybody outside the kernel.
+    fn write_times(inode: &Inode<Self>) -> Result;
+
     /// Size and usage. May sleep.
     fn statfs(root: &Dentry<Self>) -> Result<FsStatistics>;
 
@@ -325,6 +328,7 @@ impl<T: SuperOperations> SuperTable<T> {
     const TABLE: bindings::super_operations = bindings::super_operations {
         alloc_inode: Some(super::inode_cache::alloc_inode::<T>),
         free_inode: Some(super::inode_cache::free_inode::<T>),
+        write_inode: Some(write_inode::<T>),
         evict_inode: Some(evict_inode::<T>),
         drop_inode: Some(bindings::inode_just_drop),
         statfs: Some(statfs::<T>),
@@ -349,6 +353,20 @@ unsafe extern "C" fn evict_inode<T: SuperOperations>(inode: *mut bindings::inode
         bindings::clear_inode(inode);
         T::evict(Inode::from_raw(inode));
     }
+}
+
+/// # Safety
+///
+/// Called by the VFS with an inode of the file system that is dirty.
+unsafe extern "C" fn write_inode<T: SuperOperations>(
+    inode: *mut bindings::inode,
+    _: *mut bindings::writeback_control,
+) -> i32 {
+    c_result!({
+        // SAFETY: By the safety requirements.
+        T::write_times(unsafe { Inode::from_raw(inode) })?;
+        Ok(0)
+    })
 }
 
 /// # Safety

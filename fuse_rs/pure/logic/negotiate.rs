@@ -59,7 +59,7 @@ features! {
     DO_READDIRPLUS: Offered;
     READDIRPLUS_AUTO: Offered;
     ASYNC_DIO: Offered;
-    WRITEBACK_CACHE: Not("the write-back cache is not implemented yet");
+    WRITEBACK_CACHE: Offered;
     NO_OPEN_SUPPORT: Offered;
     PARALLEL_DIROPS: Offered;
     HANDLE_KILLPRIV: Offered;

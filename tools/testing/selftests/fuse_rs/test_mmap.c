@@ -155,6 +155,24 @@ TEST(what_was_not_stored_to_is_not_written)
 	stop();
 }
 
+TEST(all_that_was_stored_to_is_written)
+{
+	size_t at;
+
+	prepare(0);
+	start(32 * PAGE, O_RDWR);
+	/* What is read ahead lies in large folios. */
+	for (at = 0; at < 32 * PAGE; at += PAGE)
+		CHECK_EQ(tell(&w, file_read, at, 0), old(at));
+	CHECK_EQ(tell(&w, file_map, 32, RW), 0);
+	for (at = 16 * PAGE; at < 24 * PAGE; at += PAGE)
+		store(at, 'x');
+	CHECK_EQ(tell(&w, file_fsync, 0, 0), 0);
+	for (at = 16 * PAGE; at < 24 * PAGE; at += PAGE)
+		CHECK_EQ(there(at), 'x');
+	stop();
+}
+
 TEST(the_handle_is_that_of_a_writable_descriptor)
 {
 	struct worker reader;

@@ -184,6 +184,20 @@ long file_read(long at, long b)
 	return got == 1 ? byte : got;
 }
 
+long file_size(long a, long b)
+{
+	struct stat st;
+
+	return fstat(the_file, &st) ? -1 : st.st_size;
+}
+
+long file_mtime(long a, long b)
+{
+	struct stat st;
+
+	return fstat(the_file, &st) ? -1 : st.st_mtime;
+}
+
 long file_uncache(long a, long b)
 {
 	errno = posix_fadvise(the_file, 0, 0, POSIX_FADV_DONTNEED);

@@ -54,6 +54,9 @@ long file_truncate(long size, long b);
 long file_write(long at, long len);
 /* The byte there, by read(2); 0 behind the end. */
 long file_read(long at, long b);
+/* What fstat tells. */
+long file_size(long a, long b);
+long file_mtime(long a, long b);
 /* Asks for what is cached to be dropped. */
 long file_uncache(long a, long b);
 

@@ -118,7 +118,8 @@ impl Inode {
             let size = self.size.load(Acquire);
             if let Some(len) = len {
                 let end = range.start + len;
-                assert!(len > 0 && end <= size, "a WRITE does not reach beyond the size");
+                assert!(end <= size, "a WRITE does not reach beyond the size");
+                assert!(len > 0 && end <= range.end, "a WRITE is of bytes of the copy");
                 state.fates[id] = Fate::Sent(end);
             } else {
                 assert!(range.start >= size, "what is dropped lies beyond the size");
@@ -260,6 +261,11 @@ fn explore(name: &str, preemptions: usize, copies: usize, size: u64, roles: &[Ro
     writeln!(std::io::stdout(), "{line}").unwrap();
 }
 
+fn two_writes(inode: &Inode) {
+    inode.write(0..2);
+    inode.write(2..3);
+}
+
 #[test]
 fn a_truncation_beside_a_write() {
     explore("a truncation beside a write", 4, 1, 3, &[
@@ -271,10 +277,7 @@ fn a_truncation_beside_a_write() {
 #[test]
 fn a_truncation_beside_writes() {
     explore("a truncation beside writes", 2, 3, 3, &[
-        |inode| {
-            inode.write(0..2);
-            inode.write(1..3);
-        },
+        two_writes,
         |inode| inode.write(0..1),
         |inode| inode.truncate(1),
     ]);
@@ -306,10 +309,7 @@ fn fsyncs_beside_writes() {
 #[test]
 fn a_truncation_and_an_fsync() {
     explore("a truncation and an fsync", 2, 2, 3, &[
-        |inode| {
-            inode.write(0..2);
-            inode.write(2..3);
-        },
+        two_writes,
         |inode| inode.truncate(1),
         |inode| inode.fsync(),
     ]);
@@ -318,10 +318,7 @@ fn a_truncation_and_an_fsync() {
 #[test]
 fn truncations_both_ways() {
     explore("truncations both ways", 2, 2, 3, &[
-        |inode| {
-            inode.write(0..2);
-            inode.write(2..3);
-        },
+        two_writes,
         |inode| inode.truncate(1),
         |inode| inode.truncate(4),
     ]);
@@ -330,10 +327,7 @@ fn truncations_both_ways() {
 #[test]
 fn a_killed_wait_beside_a_truncation() {
     explore("a killed wait beside a truncation", 2, 2, 3, &[
-        |inode| {
-            inode.write(0..2);
-            inode.write(2..3);
-        },
+        two_writes,
         |inode| inode.truncate(1),
         |inode| inode.killed(),
     ]);
@@ -342,10 +336,7 @@ fn a_killed_wait_beside_a_truncation() {
 #[test]
 fn closers_that_do_not_exclude_each_other() {
     explore("closers that do not exclude each other", 2, 2, 3, &[
-        |inode| {
-            inode.write(0..2);
-            inode.write(2..3);
-        },
+        two_writes,
         |inode| inode.resize(1),
         |inode| inode.resize(1),
     ]);

@@ -11,10 +11,11 @@ import fsx
 import kernel_tree
 import pjdfstest
 import report
+import shared_mapping
 import stress_ng
 
-PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "stress-ng": stress_ng.run,
-         "kernel-tree": kernel_tree.run}
+PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "shared-mapping": shared_mapping.run,
+         "stress-ng": stress_ng.run, "kernel-tree": kernel_tree.run}
 
 
 def main():

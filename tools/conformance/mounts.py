@@ -43,13 +43,14 @@ DAEMONS = {
 }
 
 
-def _source_of(name):
+def source_of(name):
+    """The directory below a Mount, whose path ends with this name."""
     return f"/tmp/s/{name}"
 
 
 def features(path):
     """What the driver can do on the Mount at this path: some of mmap and writeback."""
-    done = subprocess.run([FEATURES, path, _source_of(os.path.basename(path))], check=True,
+    done = subprocess.run([FEATURES, path, source_of(os.path.basename(path))], check=True,
                           stdout=subprocess.PIPE, text=True)
     return set(done.stdout.split())
 
@@ -64,7 +65,7 @@ class Mount:
 
     def __enter__(self):
         name = f"{self.driver[:1].lower()}-{time.monotonic_ns() % 10**9:09d}"
-        self.source, self.path = _source_of(name), f"/tmp/mnt/{name}"
+        self.source, self.path = source_of(name), f"/tmp/mnt/{name}"
         os.makedirs(self.source)
         os.makedirs(self.path)
         os.chmod(self.source, 0o755)

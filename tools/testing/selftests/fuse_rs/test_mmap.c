@@ -302,6 +302,49 @@ TEST(a_mapping_is_made_writable_later)
 	stop();
 }
 
+static bool no_open(struct rawfs *server, struct rawfs_req *req)
+{
+	return req->in.opcode == FUSE_OPEN && reply(server, req, ENOSYS, NULL, 0);
+}
+
+TEST(servers_without_open_have_mappings)
+{
+	prepare(FUSE_NO_OPEN_SUPPORT);
+	unheld = no_open;
+	start(2 * PAGE, O_RDWR);
+	CHECK_EQ(tell(&w, file_map, 2, RW), 0);
+	store(PAGE, 'x');
+	CHECK_EQ(tell(&w, file_close, 0, 0), 0);
+	CHECK_EQ(tell(&w, file_unmap, 0, 0), 0);
+	EVENTUALLY(there(PAGE) == 'x');
+	CHECK_EQ(((struct fuse_write_in *)last(FUSE_WRITE))->fh, 0);
+	CHECK(!asked(FUSE_RELEASE));
+	stop();
+}
+
+/* The signal that a store ends with. */
+static long signal_of_store(long at, long b)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		the_map[at] = 'x';
+		_exit(0);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+TEST(there_is_nothing_behind_the_last_page)
+{
+	prepare(0);
+	start(PAGE + 1, O_RDWR);
+	CHECK_EQ(tell(&w, file_map, 3, RW), 0);
+	CHECK_EQ(tell(&w, signal_of_store, 2 * PAGE - 1, 0), 0);
+	CHECK_EQ(tell(&w, signal_of_store, 2 * PAGE, 0), SIGBUS);
+	stop();
+}
+
 TEST(not_that_of_a_read_only_descriptor)
 {
 	prepare(0);
@@ -348,13 +391,6 @@ TEST(stores_and_reads_see_each_other)
 	stop();
 }
 
-static long size_of_file(long a, long b)
-{
-	struct stat st;
-
-	return fstat(the_file, &st) ? -1 : st.st_size;
-}
-
 TEST(times_are_asked_for_after_pages_were_written)
 {
 	unsigned long before;
@@ -363,7 +399,7 @@ TEST(times_are_asked_for_after_pages_were_written)
 	store(0, 'x');
 	sync_it();
 	before = fs->count[FUSE_GETATTR];
-	CHECK_EQ(tell(&w, size_of_file, 0, 0), PAGE);
+	CHECK_EQ(tell(&w, file_size, 0, 0), PAGE);
 	CHECK_EQ(fs->count[FUSE_GETATTR], before + 1);
 	stop();
 }

@@ -269,6 +269,25 @@ TEST(reads_and_writes_of_a_direct_file_see_stores)
 	direct_io_and_stores(0, FOPEN_DIRECT_IO);
 }
 
+TEST(a_page_can_be_sent_again)
+{
+	char *again;
+
+	start_mapped(4 * PAGE);
+	store_and_hold(PAGE, 'x');
+	CHECK_EQ(tell(&w, file_unfault, 0, 0), 0);
+	CHECK_EQ(tell(&w, file_uncache, 0, 0), 0);
+	CHECK_EQ(notify(fs, FUSE_NOTIFY_RESEND, NULL, 0, NULL, 0), 0);
+	EVENTUALLY(held() == 2);
+	again = held_body(1);
+	CHECK_EQ(again[sizeof(struct fuse_write_in)], 'x');
+	CHECK_EQ(again[sizeof(struct fuse_write_in) + 1], old(PAGE));
+	let_all_go(fs);
+	CHECK_EQ(tell(&w, file_fsync, 0, 0), 0);
+	CHECK_EQ(there(PAGE), 'x');
+	stop();
+}
+
 /* It waits for the WRITE, and FSYNC follows it. */
 static void syncs(step sync, long how)
 {

@@ -6,7 +6,7 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-smp profile conformance containment rustdoc \
+.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp profile conformance containment rustdoc \
 	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
@@ -80,6 +80,12 @@ bench-smp: bench-build
 	$(LAB) vm --beside bash tools/bench/guest.sh /fuse_rs/build/results/bench-smp.tsv -w 2 -x 3
 	tools/bench/report.py --throughput build/results/bench-smp.tsv build/results
 
+bench-inflight: bench-build
+	@mkdir -p build/results
+	$(LAB) enter make -s -C tools/containment
+	VM_MEMORY=3G $(LAB) vm --beside --icount bash tools/bench/inflight.sh /fuse_rs/build/results/inflight.tsv
+	tools/bench/report.py --flat build/results/inflight.tsv build/results
+
 # Where the instructions of each row of the bench go, or of one: make profile OP='fstat'
 OP ?=
 profile: bench-build
@@ -144,6 +150,7 @@ clean:
 	-$(MAKE) -s -C tools/bench clean
 	-$(MAKE) -s -C tools/beside clean
 	-$(MAKE) -s -C tools/containment clean
+	-$(MAKE) -s -C tools/stress clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile | sort -u | tr '\n' ' '; echo

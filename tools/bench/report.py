@@ -4,6 +4,9 @@
 
 Costs are medians of the rounds. Fails if the ratio Rust to C of a row is over LIMIT.
 
+report.py --flat RAW RESULTS: what inflight printed, as RESULTS/inflight.json and inflight.md. Fails if a
+call of ours costs over FLAT times as much with many pages in flight as with one.
+
 report.py --throughput RAW RESULTS: calls in a second, for each number of workers, as
 RESULTS/bench-smp.json and bench-smp.md. Here the larger is the better one.
 """
@@ -14,6 +17,7 @@ from pathlib import Path
 
 LIMIT = 1.05
 GOAL = 0.90
+FLAT = 2
 
 
 def read(path):
@@ -84,9 +88,27 @@ def write(rows, results, name):
     table(rows)
 
 
+def check_flat(rows):
+    """Fails if a call of ours costs more than twice as much with many in flight as with one."""
+    costs = {}
+    for row in rows:
+        costs.setdefault(row["name"].split(",")[0], []).append(row["rust"])
+    if steep := [name for name, found in costs.items() if max(found) > FLAT * found[0]]:
+        sys.exit(f"bench: not flat: {', '.join(steep)}")
+
+
 def main():
     throughput = sys.argv[1] == "--throughput"
     raw, results = map(Path, sys.argv[-2:])
+    if sys.argv[1] == "--flat":
+        medians = read(raw)
+        if lacking := {d for d in ("c", "rust") if any(d not in m for m in medians.values())}:
+            print(f"bench: left out, the driver {' '.join(lacking)} cannot do it")
+            return
+        rows = cost_rows(medians)
+        write(rows, results, "inflight")
+        check_flat(rows)
+        return
     if throughput:
         write(throughput_rows(read(raw)), results, "bench-smp")
         return

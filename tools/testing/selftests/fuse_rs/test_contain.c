@@ -118,6 +118,25 @@ TEST(an_exit_does_not_wait)
 	rawfs_stop(fs);
 }
 
+TEST(an_unmount_waits)
+{
+	pid_t pid;
+	int status;
+
+	RS_ONLY("the exit waits for the pages");
+	have_stored();
+	pid = fork();
+	if (pid == 0) {
+		close(fs->fd);
+		_exit(umount(fs->mnt) ? errno : 0);
+	}
+	usleep(300000);
+	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+	let_all_go(fs);
+	CHECK_EQ(exit_of(pid), 0);
+	CHECK_EQ(there(2 * PAGE), 'x');
+}
+
 static long use_another_mount(long a, long b)
 {
 	struct rawfs *second = rawfs_wanting(0);

@@ -308,13 +308,9 @@ fn refresh_for(inode: &Inode, request: StatRequest) -> Result {
 }
 
 fn new_time(time: NewTime) -> SetTime {
-    let wire = |at: Timestamp| Time {
-        sec: at.sec,
-        nsec: at.nsec,
-    };
     match time {
-        NewTime::Now(now) => SetTime::Now(wire(now)),
-        NewTime::At(at) => SetTime::At(wire(at)),
+        NewTime::Now(now) => SetTime::Now(kept::wire(now)),
+        NewTime::At(at) => SetTime::At(kept::wire(at)),
     }
 }
 

@@ -44,15 +44,6 @@ impl LockedFolio {
         }
     }
 
-    /// Zeroes a part, as far as it lies in the folio.
-    pub fn zero(&mut self, part: Range<usize>) {
-        let end = part.end.min(self.size());
-        if part.start < end {
-            // SAFETY: The range lies in the folio, which we have locked.
-            unsafe { bindings::fuse_rs_helper_folio_zero_segment(self.as_ptr(), part.start, end) };
-        }
-    }
-
     /// A part has been written to: the content is valid, and these pages are dirty.
     pub fn wrote(&mut self, part: Range<usize>) {
         self.mark_uptodate();

@@ -3,6 +3,7 @@
 //! Folios of the page cache.
 
 use crate::bindings;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -114,13 +115,18 @@ impl LockedFolio {
         }
     }
 
+    /// Zeroes a part, as far as it lies in the folio.
+    pub fn zero(&mut self, part: Range<usize>) {
+        let end = part.end.min(self.size());
+        if part.start < end {
+            // SAFETY: The range lies in the folio, which we have locked.
+            unsafe { bindings::fuse_rs_helper_folio_zero_segment(self.as_ptr(), part.start, end) };
+        }
+    }
+
     /// Zeroes everything from `offset`.
     pub fn zero_from(&mut self, offset: usize) {
-        let size = self.size();
-        if offset < size {
-            // SAFETY: The range lies in the folio, which we have locked.
-            unsafe { bindings::fuse_rs_helper_folio_zero_segment(self.as_ptr(), offset, size) };
-        }
+        self.zero(offset..usize::MAX);
     }
 
     /// Which pages are known to be dirty, as bits; `None` if no difference is made between them.

@@ -98,18 +98,6 @@ impl Drop for Work<'_> {
     }
 }
 
-/// A request by which what was changed in memory gets to the server.
-#[must_use]
-pub(crate) struct Late(Arc<Connection>);
-
-impl Drop for Late {
-    fn drop(&mut self) {
-        if self.0.late.fetch_sub(1, Full) == 1 {
-            self.0.late_wait.wake_all();
-        }
-    }
-}
-
 /// The connection between a mount and its server.
 #[pin_data]
 pub(crate) struct Connection {
@@ -156,11 +144,6 @@ pub(crate) struct Connection {
     waiting: Atomic<u64>,
     /// Pages of copies of dirty pages.
     temporary_pages: Atomic<u64>,
-    /// Requests by which what was changed in memory gets to the server.
-    late: Atomic<u64>,
-    /// Woken when there are none.
-    #[pin]
-    late_wait: WaitQueue,
     /// Those who have taken a request out of all queues and will end it soon.
     workers: Atomic<u64>,
     #[pin]
@@ -207,8 +190,6 @@ impl Connection {
                 devices: Atomic::new(0),
                 waiting: Atomic::new(0),
                 temporary_pages: Atomic::new(0),
-                late: Atomic::new(0),
-                late_wait <- new_wait_queue!("fuse_rs::Connection::late_wait"),
                 workers: Atomic::new(0),
                 workers_wait <- new_wait_queue!("fuse_rs::Connection::workers_wait"),
                 user_ns,
@@ -381,19 +362,6 @@ impl Connection {
         self.temporary_pages.load(Relaxed)
     }
 
-    /// Begins a request by which what was changed in memory gets to the server.
-    pub(crate) fn late(self: &Arc<Self>) -> Late {
-        self.late.fetch_add(1, Full);
-        Late(self.clone())
-    }
-
-    /// Waits until there are none, or the connection has ended, or the caller is killed.
-    pub(crate) fn wait_for_late(&self) {
-        let over = || self.late.load(Acquire) == 0 || self.has_ended();
-        // Who is killed does not care.
-        let _ = self.late_wait.wait(Signals::Killable, Wake::Shared, over);
-    }
-
     /// So many more.
     pub(crate) fn add_temporary_pages(&self, pages: usize) {
         self.temporary_pages.fetch_add(pages as u64, Relaxed);
@@ -434,7 +402,6 @@ impl Connection {
         };
         drop(forgets);
         self.ready_wait.wake_all();
-        self.late_wait.wake_all();
         self.abort_each(|| self.background.lock().pop());
         self.abort_each(|| self.queue.lock().take_pending());
         self.abort_each(|| self.in_flight.lock().take_any());

@@ -13,6 +13,7 @@ pub(crate) mod handle;
 pub(crate) mod inode;
 pub(crate) mod ioctl;
 pub(crate) mod kept;
+pub(crate) mod late;
 mod listing;
 pub(crate) mod lock;
 pub(crate) mod mount;

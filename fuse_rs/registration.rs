@@ -5,12 +5,14 @@
 use crate::control::Control;
 use crate::control::SettingsFiles;
 use crate::control::UserLimits;
+use crate::filesystem::late;
 use crate::filesystem::Fuse;
 use crate::filesystem::INODES;
 use crate::prelude::*;
 use crate::transport::chardev;
 use crate::transport::chardev::ServerFile;
 use kernel_glue::dev::Registration;
+use kernel_glue::sync::own_queue::OwnQueueOwner;
 use kernel_glue::vfs::fs_type::FsType;
 use kernel_glue::vfs::fs_type::Registered;
 use kernel_glue::vfs::inode_cache::InodeCacheOwner;
@@ -59,6 +61,8 @@ pub(crate) struct Registrations {
     _fusectl: Registered<Control>,
     _fuseblk: Registered<Control>,
     _fuse: Registered<Control>,
+    // Behind those whose super blocks use it.
+    _late: OwnQueueOwner,
     _inodes: InodeCacheOwner<Fuse>,
 }
 
@@ -110,6 +114,8 @@ impl Registrations {
         steps.next()?;
         let inodes = INODES.create(c"fuse_rs_inode")?;
         steps.next()?;
+        let late = late::QUEUE.create(c"fuse_rs_late")?;
+        steps.next()?;
         let fuse = FUSE.register(names.fuse, module, control.clone())?;
         steps.next()?;
         let fuseblk = FUSEBLK.register(names.fuseblk, module, control.clone())?;
@@ -137,6 +143,7 @@ impl Registrations {
             _fusectl: fusectl,
             _fuseblk: fuseblk,
             _fuse: fuse,
+            _late: late,
             _inodes: inodes,
         })
     }

@@ -4,6 +4,8 @@
 //! change of regular files. The server hears of them later, so what it says of them does not count.
 
 use super::inode;
+use super::late;
+use super::late::Late;
 use super::Inode;
 use crate::connection::call::Envelope;
 use crate::connection::post::Post;
@@ -11,7 +13,6 @@ use crate::connection::post::Urgency;
 use crate::connection::request::Completion;
 use crate::connection::request::Reply;
 use crate::connection::Connection;
-use crate::connection::Late;
 use crate::prelude::*;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::freshness::Fields;
@@ -101,7 +102,7 @@ pub(crate) fn send_times(inode: &Inode) -> Result {
     }
     let sent = TimesSent {
         inode: inode.into(),
-        late: inode::connection(inode).late(),
+        late: late::begin(inode),
     };
     let open = in_flight.writer();
     let op = Setattr {

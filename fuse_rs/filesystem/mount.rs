@@ -5,6 +5,7 @@
 use super::expiry::Clock;
 use super::expiry::Expiry;
 use super::inode;
+use super::late::Lateness;
 use super::lock::Unkept;
 use super::notify::Ears;
 use super::options;
@@ -50,6 +51,8 @@ pub(crate) struct Mount {
     control: Arc<Control>,
     /// Locks that the server does not keep after all.
     pub(crate) unkept: Unkept,
+    /// What is on its way to the server.
+    pub(crate) late: Arc<Lateness>,
     /// Open files that somebody has waited for.
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
@@ -161,6 +164,7 @@ impl MountOperations for Fuse {
             control: config.control.clone(),
             connection: Connection::new(log.user_namespace()?)?,
             unkept: Unkept::none(),
+            late: Lateness::new()?,
             polled: Polled::new()?,
             listing: SetOnce::new(),
             expiry: Expiry::new(config.control.inval_wq())?,

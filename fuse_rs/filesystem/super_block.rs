@@ -99,8 +99,9 @@ impl SuperOperations for Fuse {
     }
 
     fn shutdown(mount: &Mount) {
-        // A process may have ended without waiting for what it has stored.
-        mount.connection.wait_for_late();
+        if mount.options.block_size.is_some() {
+            mount.late.wait();
+        }
         if mount.options.block_size.is_some() && mount.connection.terms().is_some() {
             // Such servers write their caches out now, and umount(2) returns when the device is
             // free. An error means that there is nobody who could.

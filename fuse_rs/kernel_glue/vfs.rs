@@ -21,6 +21,7 @@ pub mod inode_ops;
 pub mod io;
 pub mod ioctl;
 pub mod kept;
+pub mod kept_super;
 pub mod label;
 pub mod lock;
 pub mod page_ops;

@@ -14,9 +14,10 @@ use crate::connection::request::Reply;
 use crate::connection::request::ReplyBuffer;
 use crate::connection::request::RequestMemory;
 use crate::connection::Connection;
-use crate::connection::Late;
 use crate::filesystem::attributes;
 use crate::filesystem::inode;
+use crate::filesystem::late;
+use crate::filesystem::late::Late;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::prelude::*;
@@ -160,7 +161,7 @@ impl PageCopy {
             copy: copy.clone(),
             pages,
             op,
-            late: connection.late(),
+            late: late::begin(inode),
         });
         *copy.parcel.lock() = Some(Parcel {
             inode: inode.into(),

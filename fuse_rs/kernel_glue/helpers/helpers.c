@@ -193,6 +193,21 @@ bool fuse_rs_helper_iocb_is_dsync(const struct kiocb *kiocb)
 	return iocb_is_dsync(kiocb);
 }
 
+struct workqueue_struct *fuse_rs_helper_alloc_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
+}
+
+bool fuse_rs_helper_get_active(struct super_block *sb)
+{
+	return atomic_inc_not_zero(&sb->s_active);
+}
+
+bool fuse_rs_helper_put_active_unless_last(struct super_block *sb)
+{
+	return atomic_add_unless(&sb->s_active, -1, 1);
+}
+
 int fuse_rs_helper_prepare_dio_queue(struct file *file)
 {
 	struct super_block *sb = file_inode(file)->i_sb;

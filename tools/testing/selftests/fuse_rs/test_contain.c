@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A server that holds WRITEs of pages harms nobody but those who use its files. */
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -118,23 +119,27 @@ TEST(an_exit_does_not_wait)
 	rawfs_stop(fs);
 }
 
-TEST(an_unmount_waits)
+static bool has_ended(void)
 {
-	pid_t pid;
-	int status;
+	struct pollfd device = { .fd = fs->fd, .events = POLLIN };
 
+	return poll(&device, 1, 0) == 1 && device.revents & POLLERR;
+}
+
+TEST(what_is_with_the_server_outlives_the_mount)
+{
 	RS_ONLY("the exit waits for the pages");
 	have_stored();
-	pid = fork();
-	if (pid == 0) {
-		close(fs->fd);
-		_exit(umount(fs->mnt) ? errno : 0);
-	}
-	usleep(300000);
-	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+	CHECK_EQ(umount(fs->mnt), 0);
+	w = worker(fs);
+	CHECK_EQ(tell(&w, sync_all, 0, 0), 0);
+	CHECK_EQ(tell(&w, drop, 0, 0), 0);
+	dismiss(&w);
+	CHECK(!has_ended());
 	let_all_go(fs);
-	CHECK_EQ(exit_of(pid), 0);
 	CHECK_EQ(there(2 * PAGE), 'x');
+	/* Then the file system goes. */
+	EVENTUALLY(has_ended());
 }
 
 static long use_another_mount(long a, long b)

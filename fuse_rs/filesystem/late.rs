@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was changed in memory and is on its way to the server when nobody uses the mount any more.
+//!
+//! A process may end without waiting for what it has stored to mappings. If the file system was shut
+//! down then, this would be lost; and if umount(2) waited, so would everybody whom it locks out, such
+//! as sync(2). So the file system lives on until the server has everything. Only on a block device
+//! umount(2) waits, since the device is to be free afterwards.
+
+use super::inode;
+use super::Fuse;
+use super::Inode;
+use crate::prelude::*;
+use kernel::impl_has_work;
+use kernel::new_work;
+use kernel::workqueue::Work;
+use kernel::workqueue::WorkItem;
+use kernel_glue::sync::own_queue::OwnQueue;
+use kernel_glue::sync::wait::WaitQueue;
+use kernel_glue::vfs::kept_super::KeptSuper;
+
+/// Where file systems are shut down whose last user is what was on its way.
+pub(crate) static QUEUE: OwnQueue = OwnQueue::new();
+
+/// What is on its way.
+#[derive(Default)]
+struct State {
+    requests: u64,
+    /// As long as there are any.
+    kept: Option<KeptSuper<Fuse>>,
+    /// To be given up by the task.
+    last: Option<KeptSuper<Fuse>>,
+}
+
+/// Looks after the requests of a mount by which what was changed in memory gets to the server.
+#[pin_data]
+pub(crate) struct Lateness {
+    #[pin]
+    work: Work<Lateness>,
+    #[pin]
+    state: SpinLock<State>,
+    /// Woken when there are none.
+    #[pin]
+    wait: WaitQueue,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Lateness { self.work }
+}
+
+impl WorkItem for Lateness {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let last = this.state.lock().last.take();
+        drop(last);
+    }
+}
+
+/// Such a request.
+#[must_use]
+pub(crate) struct Late(Arc<Lateness>);
+
+impl Lateness {
+    /// Of a mount without any.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                work <- new_work!("fuse_rs::Lateness::work"),
+                state <- new_spinlock!(State::default(), "fuse_rs::Lateness::state"),
+                wait <- new_wait_queue!("fuse_rs::Lateness::wait"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Waits until there are none, or the caller is killed.
+    pub(crate) fn wait(&self) {
+        let none = || self.state.lock().requests == 0;
+        // Who is killed does not care.
+        let _ = self.wait.wait(Signals::Killable, Wake::Shared, none);
+    }
+}
+
+/// Begins such a request. Does not sleep.
+pub(crate) fn begin(inode: &Inode) -> Late {
+    let mount = inode::mount(inode);
+    let mut state = mount.late.state.lock();
+    state.requests = state.requests.saturating_add(1);
+    if state.kept.is_none() && mount.options.block_size.is_none() {
+        state.kept = inode.super_block().keep();
+    }
+    Late(mount.late.clone())
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let (over, kept) = {
+            let mut state = self.0.state.lock();
+            state.requests = state.requests.saturating_sub(1);
+            let over = state.requests == 0;
+            (over, if over { state.kept.take() } else { None })
+        };
+        if over {
+            self.0.wait.wake_all();
+        }
+        if let Some(Err(last)) = kept.map(KeptSuper::try_release) {
+            // With the only reference here, there is none in `last`.
+            self.0.state.lock().last = Some(last);
+            if let Some(queue) = QUEUE.get() {
+                // Given back if it is about to run already.
+                let _ = queue.enqueue(self.0.clone());
+            }
+        }
+    }
+}

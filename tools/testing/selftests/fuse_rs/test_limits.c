@@ -110,6 +110,8 @@ TEST(requests_are_no_larger_than_the_administrator_allows)
 	struct rawfs_req *req = large_request(fs, FUSE_WRITE);
 
 	CHECK_EQ(((struct fuse_write_in *)req->body)->size, 16 * 4096);
+	/* It is not to hear of the end of the connection. */
+	CHECK_EQ(kill(pid, SIGKILL), 0);
 	close(fs->fd);
 	kill_child(pid);
 	CHECK_EQ(umount2(fs->mnt, MNT_DETACH), 0);

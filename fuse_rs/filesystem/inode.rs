@@ -14,9 +14,11 @@ use crate::connection::Turn;
 use crate::page_cache::in_flight::InFlight;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
+use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::freshness::Fields;
 use fuse_pure::logic::listing::Listing;
+use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::op::Entry;
 use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
@@ -270,6 +272,19 @@ pub(crate) fn make_root(sb: &SuperBlock, mode: u16) -> Result<ARef<Inode>> {
 /// How often an inode may turn out to be something else while we look.
 const MAX_TRIES: u32 = 4;
 
+/// Most bytes of a folio: it is read, or written, in one request.
+fn most_of_a_folio(terms: &Negotiated) -> usize {
+    /// A folio that is dirty in part counts as a whole against the limit for dirty pages, so larger
+    /// ones would have small writes wait for write-back.
+    const WRITTEN_BACK: u32 = 16 << 10;
+    let most = if terms.features.contains(InitFlags::WRITEBACK_CACHE) {
+        WRITTEN_BACK
+    } else {
+        u32::MAX
+    };
+    terms.max_read.min(terms.max_write).min(most) as usize
+}
+
 /// The inode of an entry; the lookup becomes part of its count.
 ///
 /// `version` is the version of attributes when the request was made.
@@ -286,8 +301,7 @@ pub(crate) fn from_entry(
                 attributes::initialise(&new, entry, version);
                 new.data().node.populate(lookup.into_node());
                 if let Some(terms) = sb.data().connection.terms() {
-                    // A folio is read, or written, in one request.
-                    new.allow_large_folios(terms.max_read.min(terms.max_write) as usize);
+                    new.allow_large_folios(most_of_a_folio(terms));
                 }
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));

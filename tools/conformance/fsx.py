@@ -2,7 +2,6 @@
 """fsx: 100 000 operations, buffered, direct, with mappings and with write-back, the same ones on both
 drivers, in runs of 10 000 on a new file each."""
 
-import concurrent.futures
 import fnmatch
 import subprocess
 import tempfile
@@ -50,12 +49,12 @@ RUN = 10_000
 
 
 def run_on(driver, options, settings, needs, operations):
-    """(whether all passed, seconds) on one driver; None for whether, if it cannot do what is needed."""
+    """(outcome, seconds) on one driver."""
     start = time.monotonic()
     with mounts.Mount(driver, "passthrough_ll", options) as path:
-        if lacks := set(needs) - mounts.features(path):
-            report.say(f"  {driver}: left out, it cannot do {' and '.join(sorted(lacks))}")
-            return None, 0
+        if lacks := mounts.lacking(path, needs):
+            report.say(f"  {driver}: left out, it cannot do {lacks}")
+            return "left out", 0
         for first in range(0, operations, RUN):
             done = subprocess.run(
                 [PROGRAM, "-f", settings, "-N", str(min(RUN, operations - first)),
@@ -64,12 +63,9 @@ def run_on(driver, options, settings, needs, operations):
                 timeout=3600 * mounts.SLOWNESS)
             if done.returncode:
                 report.say(f"  {driver}: FAILED, the seed is {SEED + first}\n{done.stdout[-2000:]}")
-                return False, time.monotonic() - start
+                return "FAILED", time.monotonic() - start
             report.say(f"  {driver}: {min(first + RUN, operations)} operations passed")
-    return True, time.monotonic() - start
-
-
-WORDS = {True: "passed", False: "FAILED", None: "left out"}
+    return "passed", time.monotonic() - start
 
 
 def run(short, pattern):
@@ -82,16 +78,12 @@ def run(short, pattern):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
             settings.write(text)
             settings.flush()
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                done = dict(zip(mounts.DRIVERS, pool.map(
-                    lambda d: run_on(d, options, settings.name, needs, operations),
-                    mounts.DRIVERS)))
-        passed = done["Rust"][0]
-        report.result(passed is not False, f"fsx {name}, {operations} operations",
-                      "# SKIP the driver cannot do it" if passed is None else "")
+            done = mounts.on_each(
+                lambda d: run_on(d, options, settings.name, needs, operations))
+        report.judge(f"fsx {name}, {operations} operations", done["Rust"][0])
         row = [name, operations]
-        for passed, seconds in done.values():
-            row += [WORDS[passed], f"{seconds:.0f}"]
+        for outcome, seconds in done.values():
+            row += [outcome, f"{seconds:.0f}"]
         rows.append(row)
     head, keys = ["mode", "operations"], ["operations"]
     for driver in mounts.DRIVERS:

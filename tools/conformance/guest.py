@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import fio
 import fsx
 import kernel_tree
 import pjdfstest
@@ -14,8 +15,9 @@ import report
 import shared_mapping
 import stress_ng
 
-PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "shared-mapping": shared_mapping.run,
-         "stress-ng": stress_ng.run, "kernel-tree": kernel_tree.run}
+PARTS = {"pjdfstest": pjdfstest.run, "fsx": fsx.run, "fio": fio.run,
+         "shared-mapping": shared_mapping.run, "stress-ng": stress_ng.run,
+         "kernel-tree": kernel_tree.run}
 
 
 def main():

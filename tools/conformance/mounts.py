@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The two drivers and the daemons that are mounted on them."""
 
+import concurrent.futures
 import os
 import shutil
 import subprocess
@@ -53,6 +54,17 @@ def features(path):
     done = subprocess.run([FEATURES, path, source_of(os.path.basename(path))], check=True,
                           stdout=subprocess.PIPE, text=True)
     return set(done.stdout.split())
+
+
+def lacking(path, needs):
+    """What of `needs` the driver of the Mount at this path cannot do, in words."""
+    return " and ".join(sorted(set(needs) - features(path))) if needs else ""
+
+
+def on_each(run):
+    """What `run` returns for each driver, at the same time for all."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return dict(zip(DRIVERS, pool.map(run, DRIVERS)))
 
 
 class Mount:

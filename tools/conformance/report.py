@@ -33,6 +33,12 @@ def result(good, name, why=""):
               flush=True)
 
 
+def judge(name, outcome):
+    """Counts what ours has done: passed, left out because the driver cannot do it, or else."""
+    result(outcome in ("passed", "left out"), name,
+           "# SKIP the driver cannot do it" if outcome == "left out" else "")
+
+
 def table(title, head, rows):
     rows = [head, *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

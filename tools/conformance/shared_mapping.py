@@ -3,7 +3,6 @@
 seed: processes that map, write, truncate and read one file, whose contents are compared in the end on
 the mount and in the file below it."""
 
-import concurrent.futures
 import fnmatch
 import os
 import re
@@ -20,8 +19,8 @@ SEEDS = 3
 def run_on(driver, mode, seconds, seed):
     """(outcome, operations in a second) on one driver."""
     with mounts.Mount(driver, "passthrough_ll", MODES[mode]) as path:
-        if lacks := {"mmap", *MODES[mode]} & {"mmap", "writeback"} - mounts.features(path):
-            report.say(f"  {driver}: left out, it cannot do {' and '.join(sorted(lacks))}")
+        if lacks := mounts.lacking(path, {"mmap", *MODES[mode]} & {"mmap", "writeback"}):
+            report.say(f"  {driver}: left out, it cannot do {lacks}")
             return "left out", ""
         try:
             done = subprocess.run(
@@ -44,12 +43,10 @@ def run(short, pattern):
             continue
         for seed in range(1, 2 if short else 1 + SEEDS):
             report.say(f"shared-mapping {mode}, {seconds} s, seed {seed}")
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                done = list(pool.map(lambda d: run_on(d, mode, seconds, seed), mounts.DRIVERS))
-            ours = done[list(mounts.DRIVERS).index("Rust")][0]
-            report.result(ours in ("passed", "left out"), f"shared-mapping {mode}, seed {seed}",
-                          "# SKIP the driver cannot do it" if ours == "left out" else "")
-            rows.append([f"{mode}, seed {seed}", seconds, *(cell for row in done for cell in row)])
+            done = mounts.on_each(lambda d: run_on(d, mode, seconds, seed))
+            report.judge(f"shared-mapping {mode}, seed {seed}", done["Rust"][0])
+            rows.append([f"{mode}, seed {seed}", seconds,
+                         *(cell for row in done.values() for cell in row)])
     head = ["mode", "seconds"] + [word for d in mounts.DRIVERS for word in (d, "in a second")]
     report.table("shared-mapping", head, rows)
     report.save("shared-mapping", {row[0]: dict(zip(head[1:2] + [

@@ -3,7 +3,6 @@
 its own verification. One that fails on ours and passes on C fails the run; where ours is alone,
 one that is skipped does not."""
 
-import concurrent.futures
 import contextlib
 import fnmatch
 import os
@@ -66,12 +65,10 @@ def run(short, pattern):
     operations, seconds = (20, 2) if short else (200, 6)
     rows = []
     with contextlib.ExitStack() as stack:
-        paths = [stack.enter_context(mounts.Mount(d, DAEMON, OPTIONS)) for d in mounts.DRIVERS]
+        paths = {d: stack.enter_context(mounts.Mount(d, DAEMON, OPTIONS)) for d in mounts.DRIVERS}
         for name in names:
             start = time.monotonic()
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                found = dict(zip(mounts.DRIVERS, pool.map(
-                    lambda path: run_one(path, name, operations, seconds), paths)))
+            found = mounts.on_each(lambda d: run_one(paths[d], name, operations, seconds))
             on_rust, says = found["Rust"]
             on_c, c_says = found.get("C", ("not run", ""))
             allowed = on_c if "C" in found else "skipped"

@@ -13,97 +13,17 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include "faults.h"
 #include "notify.h"
 
-#define FAULTS "/sys/kernel/debug/"
 #define LEN (5 * 4096)
 /* A node that is in no directory. */
 #define NAMELESS 100
 
-static int nth_fd, fd;
+static int fd;
 static int pipe_fds[2];
 static char buf[LEN];
 static void *map;
-
-static void set(const char *path, const char *value)
-{
-	int f = open(path, O_WRONLY);
-
-	CHECK(f >= 0);
-	CHECK(write(f, value, strlen(value)) > 0);
-	close(f);
-}
-
-/* Allocations that may sleep fail, too, those of pages as well as those of objects, silently. */
-static void prepare(void)
-{
-	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR);
-	if (nth_fd < 0)
-		SKIP("a kernel without fault injection");
-	set(FAULTS "failslab/ignore-gfp-wait", "N");
-	set(FAULTS "failslab/verbose", "0");
-	set(FAULTS "fail_page_alloc/ignore-gfp-wait", "N");
-	set(FAULTS "fail_page_alloc/ignore-gfp-highmem", "N");
-	set(FAULTS "fail_page_alloc/min-order", "0");
-	set(FAULTS "fail_page_alloc/verbose", "0");
-	/* Of the call only: not of memory this program touches. */
-	CHECK_EQ(mlockall(MCL_CURRENT), 0);
-}
-
-/* The n-th allocation of this thread from here on fails; none for 0. */
-static void fail_nth(int n)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", n);
-
-	CHECK_EQ(pwrite(nth_fd, text, len, 0), len);
-}
-
-/* Whether the allocation has failed. */
-static bool has_failed(void)
-{
-	char text[16] = "";
-
-	CHECK(pread(nth_fd, text, sizeof(text) - 1, 0) > 0);
-	return atoi(text) == 0;
-}
-
-/* A call, which gives -1 and an errno if it fails, and what is done before and after it. */
-struct work {
-	int (*call)(struct rawfs *fs);
-	void (*before)(struct rawfs *fs);
-	void (*after)(struct rawfs *fs);
-	/* What it may say instead of ENOMEM. */
-	int error;
-};
-
-/* Does the call again and again, each time with a later allocation failing, until none is left. */
-static void at_every_allocation(struct rawfs *fs, struct work work)
-{
-	for (int n = 1; n < 500; n++) {
-		bool failed;
-		int got, error;
-
-		if (work.before)
-			work.before(fs);
-		fail_nth(n);
-		got = work.call(fs);
-		error = errno;
-		failed = has_failed();
-		fail_nth(0);
-		if (got == -1 && (!failed || (error != ENOMEM && error != work.error))) {
-			errno = error;
-			FAIL("with allocation %d failing", n);
-		}
-		if (work.after)
-			work.after(fs);
-		if (!failed) {
-			printf("# %d allocations\n", n - 1);
-			return;
-		}
-	}
-	FAIL("allocations without end");
-}
 
 static bool answer(struct rawfs *fs, struct rawfs_req *req, const void *body, size_t len)
 {
@@ -185,7 +105,7 @@ static struct rawfs *faulty_fs(uint64_t flags)
 {
 	struct rawfs *fs;
 
-	prepare();
+	faults_prepare();
 	fs = rawfs_wanting(flags);
 	fs->entry_valid = fs->attr_valid = 0;
 	fs->hook = serve_more;
@@ -827,7 +747,7 @@ TEST(mount)
 {
 	struct rawfs *fs;
 
-	prepare();
+	faults_prepare();
 	fs = rawfs_new();
 	rawfs_mountpoint(fs->mnt);
 	at_every_allocation(fs, (struct work){ .call = do_mount, .after = unmount });
@@ -862,7 +782,7 @@ TEST(umount)
 {
 	struct work work = { .call = do_umount, .before = mount_and_use, .after = unmount_again };
 
-	prepare();
+	faults_prepare();
 	at_every_allocation(rawfs_new(), work);
 }
 
@@ -1030,7 +950,7 @@ static void check_server(struct work work)
 {
 	struct rawfs *fs;
 
-	prepare();
+	faults_prepare();
 	fs = rawfs_new();
 	rawfs_start_manual(fs, "");
 	rawfs_handshake(fs);

@@ -42,6 +42,7 @@ pub(crate) mod payload;
 pub(crate) mod post;
 pub(crate) mod queue;
 pub(crate) mod request;
+mod trace;
 
 use crate::prelude::*;
 use background::BackgroundQueue;
@@ -364,12 +365,16 @@ impl Connection {
 
     /// So many more.
     pub(crate) fn add_temporary_pages(&self, pages: usize) {
-        self.temporary_pages.fetch_add(pages as u64, Relaxed);
+        let pages = pages as u64;
+        let before = self.temporary_pages.fetch_add(pages, Relaxed);
+        self.trace_temporary_pages(pages as i64, before.wrapping_add(pages));
     }
 
     /// So many fewer.
     pub(crate) fn remove_temporary_pages(&self, pages: usize) {
-        self.temporary_pages.fetch_sub(pages as u64, Relaxed);
+        let pages = pages as u64;
+        let before = self.temporary_pages.fetch_sub(pages, Relaxed);
+        self.trace_temporary_pages((pages as i64).wrapping_neg(), before.wrapping_sub(pages));
     }
 
     /// Another device file serves the connection.

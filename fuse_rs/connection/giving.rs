@@ -150,7 +150,7 @@ impl Connection {
     /// A request has its answer, or will never have one.
     pub(crate) fn finish(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
         self.drop_interrupt(request);
-        let (finish, kept) = request.set_answer(answer);
+        let (finish, kept) = request.set_answer(self, answer);
         if !matches!(finish, Finish::Late) {
             self.waiting.fetch_sub(1, Relaxed);
         }

@@ -214,6 +214,8 @@ impl Connection {
     ///
     /// `ENOTCONN` when the connection has ended.
     fn enqueue(&self, request: Arc<Request>) -> Result {
+        // As soon as it is in the queue it may be over.
+        request.trace_send(self);
         let mut queue = self.queue.lock();
         if queue.end.is_some() {
             return Err(ENOTCONN);

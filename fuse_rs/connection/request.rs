@@ -428,11 +428,16 @@ impl Request {
     }
 
     /// Records the answer. What the request has kept is returned, to be dropped last.
-    pub(super) fn set_answer(&self, answer: Result<Reply>) -> (Finish, Kept) {
+    pub(super) fn set_answer(
+        &self,
+        connection: &Connection,
+        answer: Result<Reply>,
+    ) -> (Finish, Kept) {
         let mut state = self.state.lock();
         if matches!(state.stage, Stage::Answered(_) | Stage::Finished) {
             return (Finish::Late, Kept::default());
         }
+        self.trace_end(connection, matches!(state.stage, Stage::Receiving), &answer);
         let kept = core::mem::take(&mut state.kept);
         let give_back = core::mem::take(&mut state.give_back);
         let mut data = state.data.take();

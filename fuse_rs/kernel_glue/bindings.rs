@@ -21,7 +21,10 @@
 pub(crate) use kernel::bindings::*;
 
 mod generated {
-    include!(concat!(env!("FUSE_RS_GENERATED"), "/bindings_generated.rs"));
+    include!(concat!(
+        env!("FUSE_RS_GENERATED"),
+        "/kernel_glue/bindings_generated.rs"
+    ));
 }
 pub(crate) use generated::*;
 

@@ -92,7 +92,11 @@ impl ServerFile {
     fn take(&self, connection: &Arc<Connection>, request: &Arc<Request>) -> Option<Taken> {
         let taken = request.set_sent(self.id)?;
         let remembered = request.shape == ReplyShape::NoReply || connection.remember(request);
-        remembered.then_some(taken)
+        if !remembered {
+            return None;
+        }
+        request.trace_sent(connection);
+        Some(taken)
     }
 
     /// Copies a request to the server.

@@ -377,6 +377,15 @@ fn what_is_left_out_exists() {
 }
 
 #[test]
+fn trace_events_name_every_opcode() {
+    let events = include_str!("../../../fuse_rs/trace/events.h");
+    for opcode in Opcode::ALL {
+        let name = format!("(FUSE_{})", opcode.name());
+        assert!(events.contains(&name), "events.h lacks {name}");
+    }
+}
+
+#[test]
 fn versions_and_numbers_are_those_of_the_header() {
     assert_eq!(MAJOR, uapi::FUSE_KERNEL_VERSION);
     assert_eq!(MINOR, uapi::FUSE_KERNEL_MINOR_VERSION);

@@ -74,7 +74,7 @@ void let_go(struct rawfs *fs, int which, int error)
 
 	if (error)
 		rawfs_reply(fs->fd, req->in.unique, error, NULL, 0);
-	else
+	else if (!unheld || !unheld(fs, req))
 		rawfs_default(fs, req);
 	free(req);
 }

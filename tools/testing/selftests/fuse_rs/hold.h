@@ -19,9 +19,9 @@ void hold(uint32_t opcode);
 int held(void);
 /* The body of one of them, the oldest is 0. The case fails if there is none. */
 void *held_body(int which);
-/* Has one of them answered by the tree, or with an error. */
+/* Has one of them answered as if it were not held, or with an error. */
 void let_go(struct rawfs *fs, int which, int error);
-/* Keeps no more, and has all answered by the tree, the oldest first. */
+/* Keeps no more, and has all answered so, the oldest first. */
 void let_all_go(struct rawfs *fs);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include "mapped.h"
 
 struct rawfs *fs;
@@ -77,6 +78,16 @@ void store_and_hold(size_t at, char byte)
 	store(at, byte);
 	CHECK_EQ(tell(&w, file_start, 0, 0), 0);
 	EVENTUALLY(held() == before + 1);
+}
+
+const char *bdi(void)
+{
+	static char name[32];
+	struct stat st;
+
+	CHECK_EQ(stat(fs->mnt, &st), 0);
+	snprintf(name, sizeof(name), "%u:%u", major(st.st_dev), minor(st.st_dev));
+	return name;
 }
 
 static int by_offset(const void *a, const void *b)

@@ -35,6 +35,8 @@ struct worker another(int flags, const char *name);
 void store(size_t at, char byte);
 /* The same, and the page is with the server, which holds that WRITE and those to come. */
 void store_and_hold(size_t at, char byte);
+/* The name under which the kernel has the pages of the mount, as in /sys/class/bdi. */
+const char *bdi(void);
 /* The WRITEs there have been, by offset. */
 extern struct fuse_write_in wrote[RECORD_MAX];
 extern int nwrote;

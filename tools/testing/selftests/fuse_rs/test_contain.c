@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include "mapped.h"
 
@@ -176,17 +175,6 @@ TEST(other_requests_are_not_held_up)
 	CHECK_EQ(tell(&other, status, 0, 0), 0);
 	CHECK_EQ(tell(&other, file_read, 3 * PAGE, 0), old(3 * PAGE));
 	end();
-}
-
-/* The name under which the kernel has the mount's pages, as in /sys/class/bdi. */
-static const char *bdi(void)
-{
-	static char name[32];
-	struct stat st;
-
-	CHECK_EQ(stat(fs->mnt, &st), 0);
-	snprintf(name, sizeof(name), "%u:%u", major(st.st_dev), minor(st.st_dev));
-	return name;
 }
 
 static long number_in(const char *path, const char *key)

@@ -158,24 +158,6 @@ TEST(close_of_cached_writes)
 	check_cached((struct work){ .call = do_close, .before = write_marks, .after = reopen });
 }
 
-static int do_truncate(struct rawfs *server)
-{
-	static int pages = PAGES;
-
-	pages = pages == PAGES ? PAGES - 1 : PAGES;
-	return ftruncate(the_file, pages * PAGE);
-}
-
-TEST(truncation)
-{
-	check_mapped((struct work){ .call = do_truncate, .before = store_marks, .after = fsync_again });
-}
-
-TEST(truncation_of_cached_writes)
-{
-	check_cached((struct work){ .call = do_truncate, .before = write_marks, .after = fsync_again });
-}
-
 static void drop_pages(struct rawfs *server)
 {
 	CHECK_EQ(file_unfault(0, 0), 0);
@@ -378,6 +360,10 @@ TEST(what_the_server_does_not_take_in_need_is_not_lost)
 
 /* Control groups. The file is several times as large as the memory there is. */
 #define MEMORY "8M"
+/* With a server that has some itself. */
+#define MORE_MEMORY "16M"
+/* What of it may be dirty, however much memory the machine has. */
+#define MAY_BE_DIRTY "3145728"
 #define PART (1 << 20)
 #define LARGE (24 * PART)
 
@@ -445,18 +431,16 @@ static void leave_group(void)
 	rmdir(group);
 }
 
-/* How long the server takes for a WRITE, and how much memory it needs meanwhile. */
-static int pace_us = 2000;
+/* How much memory the server needs for a WRITE. */
 static size_t need;
 
-static bool take_slowly(struct rawfs *server, struct rawfs_req *req)
+static bool take_write(struct rawfs *server, struct rawfs_req *req)
 {
 	struct fuse_write_in *in = (void *)req->body;
 	struct fuse_write_out out = { .size = in->size };
 
 	if (req->in.opcode != FUSE_WRITE)
 		return false;
-	stall(server, req);
 	if (need) {
 		char *memory = mmap(NULL, need, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -464,22 +448,45 @@ static bool take_slowly(struct rawfs *server, struct rawfs_req *req)
 		memset(memory, 1, need);
 		munmap(memory, need);
 	}
-	usleep(pace_us);
 	CHECK(in->offset + in->size <= LARGE);
 	memcpy(server->node[NODE].data + in->offset, in + 1, in->size);
 	return reply(server, req, 0, &out, sizeof(out));
 }
 
+/* READs are answered at once, each WRITE after a while. */
+static void *take_slowly(void *server)
+{
+	for (;;) {
+		usleep(2000);
+		if (!stalled && held())
+			let_go(server, 0, 0);
+	}
+	return NULL;
+}
+
+static void limit_dirty_pages(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/bdi/%s/max_bytes", bdi());
+	write_file(path, MAY_BE_DIRTY);
+}
+
 static void start_large(uint64_t flags)
 {
+	pthread_t slow;
+
 	make_group();
 	prepare(flags);
-	unheld = take_slowly;
+	unheld = take_write;
 	rawfs_start(fs, "");
 	fs->node[NODE].data = ktap_shared(LARGE);
 	/* Of nobody's memory that is measured. */
 	memset(fs->node[NODE].data, 0, LARGE);
 	fs->node[NODE].size = LARGE;
+	limit_dirty_pages();
+	hold(FUSE_WRITE);
+	CHECK(!pthread_create(&slow, NULL, take_slowly, fs));
 }
 
 static void start_worker(void)
@@ -527,19 +534,38 @@ static long look_at_part(long at, long round)
 	return pread(the_file, data, PART, at) == PART && has(data, at, round);
 }
 
+/* What the group has cached goes, as far as it is clean. */
+static void reclaim(void)
+{
+	int file = open(in_group("memory.reclaim"), O_WRONLY);
+
+	if (file < 0)
+		return;
+	/* Some of it may be in use. */
+	CHECK(write(file, MEMORY, strlen(MEMORY)) > 0 || errno == EAGAIN);
+	close(file);
+}
+
 static void server_has(long round)
 {
 	for (long at = 0; at < LARGE; at += PART)
 		CHECK(has((long *)(fs->node[NODE].data + at), at, round));
 }
 
-/* Changes all of the file, twice, and looks at it. */
+/*
+ * Changes all of the file, twice, and looks at it: at each part also when it has just been changed,
+ * and is partly with the server and no longer in memory.
+ */
 static void change(step step)
 {
 	for (long at = 0; at < LARGE; at += PART)
 		CHECK_EQ(tell(&w, step, at, 1), 0);
-	for (long at = LARGE - PART; at >= 0; at -= PART)
+	for (long at = LARGE - PART; at >= 0; at -= PART) {
 		CHECK_EQ(tell(&w, step, at, 2), 0);
+		CHECK_EQ(tell(&w, file_start, 0, 0), 0);
+		reclaim();
+		CHECK_EQ(tell(&w, look_at_part, at, 2), 1);
+	}
 	for (long at = 0; at < LARGE; at += PART)
 		CHECK_EQ(tell(&w, look_at_part, at, 2), 1);
 	CHECK_EQ(tell(&w, file_fsync, 0, 0), 0);
@@ -567,7 +593,7 @@ TEST(cached_writes_of_more_than_there_is_memory)
 static void share_memory_with_server(void)
 {
 	need = 1 << 20;
-	pace_us = 0;
+	write_file(in_group("memory.max"), MORE_MEMORY);
 	enter_group(0, 0);
 	start_worker();
 }
@@ -614,7 +640,7 @@ TEST(others_in_the_group_have_memory_while_the_server_holds_pages)
 	CHECK_EQ(tell(&other, enter_group, 0, 0), 0);
 	stalled = true;
 	begin(&w, store_all, 0, 1);
-	EVENTUALLY(fs->count[FUSE_WRITE] == 1);
+	EVENTUALLY(held() > 1);
 	for (int i = 0; i < 20; i++)
 		CHECK_EQ(tell(&other, use_memory, 3 * PART, 0), 0);
 	stalled = false;

@@ -100,9 +100,10 @@ PARTS ?= $(if $(KERNEL),--short pjdfstest fsx)
 conformance: module
 	tools/conformance/run $(ON_KERNEL) $(PARTS)
 
-# What a stopped server holds up, both drivers in one boot
+# What a stopped server holds up, both drivers in one boot; STEPS=--short for a few steps on ours alone
+STEPS ?=
 containment: module
-	tools/containment/run
+	tools/containment/run $(STEPS)
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

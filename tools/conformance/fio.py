@@ -6,7 +6,6 @@ the same seed."""
 import fnmatch
 import os
 import subprocess
-import time
 
 import mounts
 import report
@@ -61,25 +60,19 @@ def finds_a_wrong_byte(size):
     return not said and "verify" in found
 
 
-def run_on(driver, options, job, needs, size):
-    """(outcome, seconds) on one driver."""
-    start = time.monotonic()
-    with mounts.Mount(driver, "passthrough_ll", options) as path:
-        if lacks := mounts.lacking(path, needs):
-            report.say(f"  {driver}: left out, it cannot do {lacks}")
-            return "left out", 0
-        below = f"{mounts.source_of(os.path.basename(path))}/data"
-        if "mmap" in needs:
-            # fio would write it before, through a descriptor with which passthrough_ll cannot read,
-            # as write-back needs.
-            with open(below, "wb") as file:
-                file.truncate(size)
-        for said in (fio(f"{path}/data", size, "--verify_backlog=64", *job),
-                     checked_below(below, size, job)):
-            if said:
-                report.say(f"  {driver}: FAILED\n{said[-2000:]}")
-                return "FAILED", time.monotonic() - start
-    return "passed", time.monotonic() - start
+def passes(driver, path, job, needs, size):
+    """Whether all is well on the mount of one driver."""
+    below = f"{mounts.source_of(os.path.basename(path))}/data"
+    if "mmap" in needs:
+        # fio would write it before, through a descriptor with which passthrough_ll cannot read, as
+        # write-back needs.
+        with open(below, "wb") as file:
+            file.truncate(size)
+    said = (fio(f"{path}/data", size, "--verify_backlog=64", *job) or
+            checked_below(below, size, job))
+    if said:
+        report.say(f"  {driver}: FAILED\n{said[-2000:]}")
+    return not said
 
 
 def run(short, pattern):
@@ -92,7 +85,8 @@ def run(short, pattern):
             if not fnmatch.fnmatch(name, pattern):
                 continue
             report.say(f"fio {name}, {size >> 20} MiB")
-            done = mounts.on_each(lambda d: run_on(d, options, job, mode_needs + needs, size))
+            done = mounts.on_each(lambda d: mounts.outcome(
+                d, options, mode_needs + needs, lambda path: passes(d, path, job, needs, size)))
             report.judge(f"fio {name}", done["Rust"][0])
             rows.append([name, size >> 20, *(cell for outcome, seconds in done.values()
                                              for cell in (outcome, f"{seconds:.0f}"))])

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import time
 
+import report
+
 CLONE = "/fuse_rs"
 BUILD = f"{CLONE}/build/conformance"
 PRELOAD = f"{CLONE}/tools/beside/preload.so"
@@ -103,3 +105,15 @@ class Mount:
             self.process.wait(timeout=60 * SLOWNESS)
         os.rmdir(self.path)
         shutil.rmtree(self.source)
+
+
+def outcome(driver, options, needs, work):
+    """(passed, FAILED or left out, seconds) of `work`, which is given the path of passthrough_ll on
+    one driver, and says whether all was well."""
+    start = time.monotonic()
+    with Mount(driver, "passthrough_ll", options) as path:
+        if lacks := lacking(path, needs):
+            report.say(f"  {driver}: left out, it cannot do {lacks}")
+            return "left out", 0
+        good = work(path)
+    return "passed" if good else "FAILED", time.monotonic() - start

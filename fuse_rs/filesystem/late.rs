@@ -11,6 +11,8 @@ use super::inode;
 use super::Fuse;
 use super::Inode;
 use crate::prelude::*;
+use fuse_pure::logic::generations::Generation;
+use fuse_pure::logic::generations::Generations;
 use kernel::impl_has_work;
 use kernel::new_work;
 use kernel::workqueue::Work;
@@ -25,7 +27,7 @@ pub(crate) static QUEUE: OwnQueue = OwnQueue::new();
 /// What is on its way.
 #[derive(Default)]
 struct State {
-    requests: u64,
+    requests: Generations,
     /// As long as there are any.
     kept: Option<KeptSuper<Fuse>>,
     /// To be given up by the task.
@@ -39,7 +41,7 @@ pub(crate) struct Lateness {
     work: Work<Lateness>,
     #[pin]
     state: SpinLock<State>,
-    /// Woken when there are none.
+    /// Woken when there are none, or none of a generation.
     #[pin]
     wait: WaitQueue,
 }
@@ -59,7 +61,10 @@ impl WorkItem for Lateness {
 
 /// Such a request.
 #[must_use]
-pub(crate) struct Late(Arc<Lateness>);
+pub(crate) struct Late {
+    lateness: Arc<Lateness>,
+    generation: Generation,
+}
 
 impl Lateness {
     /// Of a mount without any.
@@ -76,9 +81,23 @@ impl Lateness {
 
     /// Waits until there are none, or the caller is killed.
     pub(crate) fn wait(&self) {
-        let none = || self.state.lock().requests == 0;
+        let none = || self.state.lock().requests.is_idle();
         // Who is killed does not care.
         let _ = self.wait.wait(Signals::Killable, Wake::Shared, none);
+    }
+
+    /// Waits until those are over that have begun.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the caller is killed.
+    pub(crate) fn wait_for_begun(&self) -> Result {
+        let last = self.state.lock().requests.present();
+        self.wait
+            .wait(Signals::Killable, Wake::Shared, || {
+                self.state.lock().requests.is_over(last)
+            })
+            .map_err(|_| EINTR)
     }
 }
 
@@ -86,30 +105,34 @@ impl Lateness {
 pub(crate) fn begin(inode: &Inode) -> Late {
     let mount = inode::mount(inode);
     let mut state = mount.late.state.lock();
-    state.requests = state.requests.saturating_add(1);
+    let generation = state.requests.begin();
     if state.kept.is_none() && mount.options.block_size.is_none() {
         state.kept = inode.super_block().keep();
     }
-    Late(mount.late.clone())
+    Late {
+        lateness: mount.late.clone(),
+        generation,
+    }
 }
 
 impl Drop for Late {
     fn drop(&mut self) {
-        let (over, kept) = {
-            let mut state = self.0.state.lock();
-            state.requests = state.requests.saturating_sub(1);
-            let over = state.requests == 0;
-            (over, if over { state.kept.take() } else { None })
+        let lateness = &self.lateness;
+        let (wakes, kept) = {
+            let mut state = lateness.state.lock();
+            let wakes = state.requests.end(self.generation);
+            let none = state.requests.is_idle();
+            (wakes, if none { state.kept.take() } else { None })
         };
-        if over {
-            self.0.wait.wake_all();
+        if wakes {
+            lateness.wait.wake_all();
         }
         if let Some(Err(last)) = kept.map(KeptSuper::try_release) {
             // With the only reference here, there is none in `last`.
-            self.0.state.lock().last = Some(last);
+            lateness.state.lock().last = Some(last);
             if let Some(queue) = QUEUE.get() {
                 // Given back if it is about to run already.
-                let _ = queue.enqueue(self.0.clone());
+                let _ = queue.enqueue(lateness.clone());
             }
         }
     }

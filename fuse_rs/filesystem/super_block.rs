@@ -61,6 +61,7 @@ impl SuperOperations for Fuse {
         if mount.options.block_size.is_none() {
             return Ok(());
         }
+        mount.late.wait_for_begun()?;
         // What has to be done does not depend on who asks for it.
         let envelope = Envelope::by_any_caller(inode::node(root)?);
         match mount.connection.call(&Syncfs, envelope) {

@@ -11,6 +11,7 @@ pub mod dirty_pages;
 pub mod file_id;
 pub mod forget_turn;
 pub mod freshness;
+pub mod generations;
 pub mod interval_tree;
 pub mod listing;
 pub mod negotiate;

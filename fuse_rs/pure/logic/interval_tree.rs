@@ -117,6 +117,10 @@ impl<V, P: DerefMut<Target = Self>> Node<V, P> {
     fn refresh(&mut self) {
         let (left, right) = self.heights();
         self.height = left.max(right).saturating_add(1);
+        self.refresh_reach();
+    }
+
+    fn refresh_reach(&mut self) {
         let reach = |child: &Option<P>| child.as_deref().map_or(0, |node| node.reach);
         let own = if self.range.is_empty() {
             0
@@ -155,8 +159,33 @@ impl<V, P: DerefMut<Target = Self>> Node<V, P> {
         Self::rotate(top, side)
     }
 
+    /// What those above know of the tree at `top`.
+    fn summary(top: &Option<P>) -> (u8, u64) {
+        top.as_deref().map_or((0, 0), |top| (top.height, top.reach))
+    }
+
+    /// Replaces the child on `side` by what `with` makes of it, and balances the tree at `top` if
+    /// that is of any consequence for it.
+    fn replace<R>(
+        mut top: P,
+        side: Side,
+        with: impl FnOnce(Option<P>) -> (R, Option<P>),
+    ) -> (R, P) {
+        let child = top.child(side).take();
+        let before = Self::summary(&child);
+        let (result, child) = with(child);
+        let after = Self::summary(&child);
+        *top.child(side) = child;
+        if after.0 != before.0 {
+            top = Self::balance(top);
+        } else if after.1 != before.1 {
+            top.refresh_reach();
+        }
+        (result, top)
+    }
+
     fn insert(top: Option<P>, node: P) -> P {
-        let Some(mut top) = top else {
+        let Some(top) = top else {
             return Self::balance(node);
         };
         let side = if node.key() < top.key() {
@@ -164,9 +193,7 @@ impl<V, P: DerefMut<Target = Self>> Node<V, P> {
         } else {
             Side::Right
         };
-        let below = top.child(side).take();
-        *top.child(side) = Some(Self::insert(below, node));
-        Self::balance(top)
+        Self::replace(top, side, |below| ((), Some(Self::insert(below, node)))).1
     }
 
     /// The first node and the rest of the tree.
@@ -208,9 +235,8 @@ impl<V, P: DerefMut<Target = Self>> Node<V, P> {
                 return (Some(top), rest);
             }
         };
-        let (found, rest) = Self::remove(top.child(side).take(), key);
-        *top.child(side) = rest;
-        (found, Some(Self::balance(top)))
+        let (found, top) = Self::replace(top, side, |below| Self::remove(below, key));
+        (found, Some(top))
     }
 
     /// The child, if some range below it ends beyond `start`.

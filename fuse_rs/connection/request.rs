@@ -56,8 +56,13 @@ impl Message {
     }
 }
 
+/// Bytes of a short reply: that of OPEN is the longest.
+const SHORT_REPLY: usize = 16;
+
 /// Where the body of a reply goes. Small, since it is moved often.
 pub(crate) enum ReplyBuffer {
+    /// A few bytes.
+    Short([u8; SHORT_REPLY]),
     /// Bytes, up to the capacity.
     Bytes(KVVec<u8>),
     /// The page cache.
@@ -69,14 +74,21 @@ pub(crate) enum ReplyBuffer {
 impl ReplyBuffer {
     /// A buffer of our own for a reply of this shape.
     pub(crate) fn for_shape(shape: ReplyShape) -> Result<Self> {
-        let bytes = KVVec::with_capacity(shape.capacity(), GFP_KERNEL)?;
-        Ok(Self::Bytes(bytes))
+        let capacity = shape.capacity();
+        Ok(if capacity <= SHORT_REPLY {
+            Self::Short([0; SHORT_REPLY])
+        } else {
+            Self::Bytes(KVVec::with_capacity(capacity, GFP_KERNEL)?)
+        })
     }
 
     /// Takes `len` bytes from the server; `false` if it got fewer, in which case it may be tried
     /// again. Does not allocate.
     pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> bool {
         let copied = match self {
+            Self::Short(bytes) => bytes
+                .get_mut(..len)
+                .map_or(0, |bytes| from.copy_from_iter(bytes)),
             Self::Bytes(bytes) => {
                 bytes.clear();
                 // The source holds just the body, and the capacity was made for its shape.
@@ -101,7 +113,7 @@ impl Reply {
     /// Of a request that is not answered.
     pub(crate) fn nothing() -> Self {
         Self {
-            buffer: ReplyBuffer::Bytes(KVVec::new()),
+            buffer: ReplyBuffer::Short([0; SHORT_REPLY]),
             len: 0,
         }
     }
@@ -109,6 +121,7 @@ impl Reply {
     /// The body, unless it went to where it belongs.
     pub(crate) fn body(&self) -> &[u8] {
         let bytes: &[u8] = match &self.buffer {
+            ReplyBuffer::Short(bytes) => bytes,
             ReplyBuffer::Bytes(bytes) => bytes,
             ReplyBuffer::Folios(_) | ReplyBuffer::Callers(_) => &[],
         };

@@ -34,7 +34,7 @@ impl Watch {
             connection: connection.clone(),
             timeout: u64::from(seconds).saturating_mul(1_000_000_000),
         };
-        Periodic::start((seconds / LOOKS).max(1), watch)
+        Periodic::started((seconds / LOOKS).max(1).saturating_mul(1000), watch)
     }
 }
 

@@ -77,7 +77,7 @@ impl Expiry {
     ///
     /// `ENOMEM`.
     pub(crate) fn start(&self, connection: &Arc<Connection>) -> Result<Pin<KBox<Periodic<Clock>>>> {
-        Periodic::start(self.seconds, Clock(connection.clone()))
+        Periodic::started(self.seconds.saturating_mul(1000), Clock(connection.clone()))
     }
 
     /// Takes a name up that is to be looked at after `end`.

@@ -291,9 +291,9 @@ void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run
 	INIT_DELAYED_WORK(work, run);
 }
 
-void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds)
+void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int millis)
 {
-	queue_delayed_work(system_dfl_wq, work, secs_to_jiffies(seconds));
+	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(millis));
 }
 
 void fuse_rs_helper_d_lookup_done(struct dentry *dentry)

@@ -12,13 +12,14 @@ pub trait Look: Send + Sync {
     fn look(&self) -> bool;
 }
 
-/// Looks after something every so many seconds. Dropping it ends that, and waits for a look that is
-/// being had.
+/// Looks after something at intervals. Dropping it ends that, and waits for a look that is being had.
 #[pin_data(PinnedDrop)]
 pub struct Periodic<T: Look> {
     #[pin]
     work: Opaque<bindings::delayed_work>,
-    seconds: u32,
+    /// In milliseconds.
+    interval: u32,
+    #[pin]
     look: T,
 }
 
@@ -28,22 +29,41 @@ unsafe impl<T: Look> Send for Periodic<T> {}
 unsafe impl<T: Look> Sync for Periodic<T> {}
 
 impl<T: Look> Periodic<T> {
-    /// Starts it. The first look is had when the time has passed once.
-    pub fn start(seconds: u32, look: T) -> Result<Pin<KBox<Self>>> {
-        let this = KBox::pin_init(
+    /// To be started. The interval is in milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(interval: u32, look: impl PinInit<T>) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
             pin_init!(Self {
                 work <- Opaque::ffi_init(|work| {
                     // SAFETY: The place is valid, and the work does not move any more.
                     unsafe { bindings::fuse_rs_helper_init_delayed_work(work, Some(run::<T>)) }
                 }),
-                seconds,
-                look,
+                interval,
+                look <- look,
             }),
             GFP_KERNEL,
-        )?;
-        // SAFETY: The work was initialised, and is cancelled before it goes.
-        unsafe { bindings::fuse_rs_helper_schedule_after(this.work.get(), seconds) };
+        )
+    }
+
+    /// As [`Periodic::new`], and starts it.
+    pub fn started(interval: u32, look: T) -> Result<Pin<KBox<Self>>> {
+        let this = Self::new(interval, look)?;
+        this.start();
         Ok(this)
+    }
+
+    /// Starts it, if it is not on: the next look is had when the interval has passed.
+    pub fn start(&self) {
+        // SAFETY: The work was initialised, and is cancelled before it goes.
+        unsafe { bindings::fuse_rs_helper_schedule_after(self.work.get(), self.interval) };
+    }
+
+    /// Who has the looks.
+    pub fn looker(&self) -> &T {
+        &self.look
     }
 }
 
@@ -58,8 +78,8 @@ unsafe extern "C" fn run<T: Look>(work: *mut bindings::work_struct) {
         &*kernel::container_of!(Opaque::cast_from(delayed), Periodic<T>, work)
     };
     if this.look.look() {
-        // SAFETY: As in `start`. Who cancels it waits for this function.
-        unsafe { bindings::fuse_rs_helper_schedule_after(this.work.get(), this.seconds) };
+        // Who cancels it waits for this function.
+        this.start();
     }
 }
 

@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::prelude::*;
 use fuse_pure::abi::cursor::Name;
 use fuse_pure::abi::flags::SetxattrFlags;
+use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::xattr;
 use fuse_pure::op::xattr::Getxattr;
@@ -55,6 +56,10 @@ fn wanted(to: &XattrBuffer<'_>) -> u32 {
 /// As the operation, but with `ENOSYS` as an error.
 fn get(inode: &Inode, name: &[u8], to: XattrBuffer<'_>) -> Result<usize> {
     let (connection, envelope) = about(inode)?;
+    if connection.lacks(Opcode::Getxattr) {
+        // Asked for at each write.
+        return Err(ENOSYS);
+    }
     let op = Getxattr {
         name: name_of(name)?,
         size: wanted(&to),

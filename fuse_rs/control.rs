@@ -79,6 +79,7 @@ settings! {
     MaxRequestTimeout c"max_request_timeout" 0 0 u16::MAX;
     InvalWq c"inval_wq" 0 0 u16::MAX;
     AllowSysAdminAccess c"allow_sys_admin_access" 0 0 1;
+    CopyAfter c"copy_after" 20 0 u16::MAX;
 }
 
 /// The values of `SETTINGS`.
@@ -177,6 +178,12 @@ impl Control {
     /// After how many seconds it is looked for names whose time is over; zero for never.
     pub(crate) fn inval_wq(&self) -> u32 {
         self.setting(Setting::InvalWq)
+    }
+
+    /// For how many milliseconds dirty pages are lent to their WRITEs before they are copied; zero for
+    /// not at all.
+    pub(crate) fn copy_after(&self) -> u32 {
+        self.setting(Setting::CopyAfter)
     }
 
     /// Shows `connection` as `number` as long as the returned value lives.

@@ -3,9 +3,11 @@
 //! Data of files, through the page cache and past it.
 
 mod cached_write;
+mod content;
 mod copy;
 mod direct;
 pub(crate) mod in_flight;
+pub(crate) mod lender;
 mod over;
 pub(crate) mod read;
 pub(crate) mod retrieve;

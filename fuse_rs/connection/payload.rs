@@ -7,6 +7,19 @@ use kernel_glue::mem::pages::PageData;
 use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::uio::MessageSink;
 
+/// Bytes of which their owner knows where they are.
+pub(crate) trait Source: Send + Sync {
+    /// How many.
+    fn len(&self) -> usize;
+
+    /// Copies all to `dest`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MessageSink::put`].
+    fn copy_to(&self, dest: &mut dyn MessageSink) -> Result;
+}
+
 /// Data behind the body of a request.
 #[derive(Clone)]
 pub(crate) enum Payload {
@@ -14,6 +27,8 @@ pub(crate) enum Payload {
     Own(Arc<PageData>),
     /// The caller's memory.
     Callers(Arc<UserPages>),
+    /// Somebody's who knows better.
+    Others(Arc<dyn Source>),
 }
 
 impl Payload {
@@ -22,6 +37,7 @@ impl Payload {
         match self {
             Self::Own(data) => data.len(),
             Self::Callers(pages) => pages.len(),
+            Self::Others(source) => source.len(),
         }
     }
 
@@ -34,6 +50,7 @@ impl Payload {
         match self {
             Self::Own(data) => data.copy_to(dest),
             Self::Callers(pages) => dest.put_user_pages(pages),
+            Self::Others(source) => source.copy_to(dest),
         }
     }
 }

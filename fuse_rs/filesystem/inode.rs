@@ -302,6 +302,7 @@ pub(crate) fn from_entry(
                 new.data().node.populate(lookup.into_node());
                 if let Some(terms) = sb.data().connection.terms() {
                     new.allow_large_folios(most_of_a_folio(terms));
+                    new.spare_reclaim();
                 }
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));

@@ -20,6 +20,7 @@ use crate::connection::Connection;
 use crate::connection::End;
 use crate::control::Control;
 use crate::control::Listing;
+use crate::page_cache::lender::Lender;
 use crate::prelude::*;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::negotiate::Negotiated;
@@ -53,6 +54,8 @@ pub(crate) struct Mount {
     pub(crate) unkept: Unkept,
     /// What is on its way to the server.
     pub(crate) late: Arc<Lateness>,
+    /// What of its pages is lent to WRITEs, if any is.
+    pub(crate) lender: Option<Pin<KBox<Periodic<Lender>>>>,
     /// Open files that somebody has waited for.
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
@@ -165,6 +168,7 @@ impl MountOperations for Fuse {
             connection: Connection::new(log.user_namespace()?)?,
             unkept: Unkept::none(),
             late: Lateness::new()?,
+            lender: Lender::new(config.control.copy_after())?,
             polled: Polled::new()?,
             listing: SetOnce::new(),
             expiry: Expiry::new(config.control.inval_wq())?,

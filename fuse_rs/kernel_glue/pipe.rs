@@ -9,6 +9,7 @@ use crate::mem::pages::SharedPage;
 use crate::mem::pages::SharedPages;
 use crate::mem::pages::PAGE_SIZE;
 use crate::mem::user_pages::UserPages;
+use crate::mm::lent::FolioParts;
 use crate::uio::IovIterSource;
 use crate::uio::MessageSink;
 use core::ptr::NonNull;
@@ -264,6 +265,25 @@ impl MessageSink for PipeSink {
     fn put_user_pages(&mut self, pages: &UserPages) -> Result {
         // What is in a pipe must not change, so it is a copy.
         pages.copy()?.copy_to(self)
+    }
+
+    fn put_folios(&mut self, folios: &FolioParts) -> bool {
+        let (pages, bytes) = (folios.count_pages(), folios.len());
+        if pages > self.pages_left || bytes > self.bytes_left {
+            return false;
+        }
+        // Room for the page that is closed, too; without waiting for memory.
+        let reserved = self.full.reserve(pages.saturating_add(2), GFP_NOWAIT);
+        if reserved.is_err() || self.close_page().is_err() {
+            return false;
+        }
+        folios.pages().for_each(|page| {
+            // There is room.
+            let _ = self.full.push_within_capacity(page);
+        });
+        self.pages_left -= pages;
+        self.bytes_left -= bytes;
+        true
     }
 
     fn put_pages(&mut self, pages: &SharedPages<'_>) -> Result {

@@ -5,6 +5,7 @@
 use crate::bindings;
 use crate::mem::pages::SharedPages;
 use crate::mem::user_pages::UserPages;
+use crate::mm::lent::FolioParts;
 pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -28,22 +29,19 @@ pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> Result {
     }
 }
 
-/// Runs `copy`, which does not wait for memory of the source that is not there: copies come up
-/// short instead. If it returns `false`, the source is where it was before.
-pub fn without_faults(
-    source: &mut IovIterSource<'_>,
-    copy: impl FnOnce(&mut IovIterSource<'_>) -> bool,
-) -> bool {
-    // SAFETY: An iterator is plain data that refers to what the source borrows.
-    let before = unsafe { source.as_raw().read() };
+/// Runs `copy`, which does not wait for memory of `iter` that is not there: copies come up short
+/// instead. If it returns `false`, the iterator is where it was before.
+pub fn without_faults<I: Iter>(iter: &mut I, copy: impl FnOnce(&mut I) -> bool) -> bool {
+    // SAFETY: An iterator is plain data that refers to what is borrowed.
+    let before = unsafe { iter.raw().read() };
     // SAFETY: Balanced below, on the same task.
     unsafe { bindings::fuse_rs_helper_pagefault_disable() };
-    let done = copy(source);
+    let done = copy(iter);
     // SAFETY: As above.
     unsafe { bindings::fuse_rs_helper_pagefault_enable() };
     if !done {
-        // SAFETY: This is what the source was when it was valid.
-        unsafe { source.as_raw().write(before) };
+        // SAFETY: This is what the iterator was when it was valid.
+        unsafe { iter.raw().write(before) };
     }
     done
 }
@@ -126,6 +124,22 @@ pub trait MessageSink {
 
     /// Appends bytes that others may change, as [`MessageSink::put`].
     fn put_user_pages(&mut self, pages: &UserPages) -> Result;
+
+    /// Appends bytes that others may change, all of them or none: if that is not to be had without
+    /// sleeping, `false` is returned.
+    fn put_folios(&mut self, _folios: &FolioParts) -> bool {
+        false
+    }
+
+    /// Makes sure that the next `len` bytes can be put without sleeping, as far as that can be told.
+    /// May sleep, for as long as the owner of the destination likes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when they cannot.
+    fn prepare(&mut self, _len: usize) -> Result {
+        Ok(())
+    }
 }
 
 impl MessageSink for IovIterDest<'_> {
@@ -143,6 +157,20 @@ impl MessageSink for IovIterDest<'_> {
 
     fn put_user_pages(&mut self, pages: &UserPages) -> Result {
         if pages.pieces().all(|piece| piece.copy_to_iter(self)) {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    fn put_folios(&mut self, folios: &FolioParts) -> bool {
+        folios.copy_to_iter(self)
+    }
+
+    fn prepare(&mut self, len: usize) -> Result {
+        // SAFETY: The iterator is valid.
+        let missing = unsafe { bindings::fault_in_iov_iter_writeable(self.as_raw(), len) };
+        if missing == 0 {
             Ok(())
         } else {
             Err(EFAULT)

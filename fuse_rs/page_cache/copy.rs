@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies of dirty pages, and their WRITEs.
+//! Dirty pages on their way to the server, and their WRITEs.
 
+use super::content::Content;
 use super::in_flight::pages_of;
 use super::over::Over;
 use crate::connection::call::Envelope;
 use crate::connection::opened::ServerOpen;
 use crate::connection::payload::Payload;
+use crate::connection::payload::Source;
 use crate::connection::post::Post;
 use crate::connection::post::Urgency;
 use crate::connection::request::Completion;
@@ -18,9 +20,9 @@ use crate::filesystem::attributes;
 use crate::filesystem::inode;
 use crate::filesystem::late;
 use crate::filesystem::late::Late;
-use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::prelude::*;
+use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::ops::DerefMut;
 use core::ops::Range;
@@ -35,7 +37,10 @@ use kernel::sync::UniqueArc;
 use kernel_glue::list::impl_linked;
 use kernel_glue::list::Link;
 use kernel_glue::mem::pages::PageData;
-use kernel_glue::mm::writeback::WritebackPages;
+use kernel_glue::mm::lent::LentFolios;
+use kernel_glue::mm::writeback::DirtyFolio;
+use kernel_glue::sys::monotonic_nanos;
+use kernel_glue::uio::MessageSink;
 
 /// Where a copy stands in the index.
 pub(super) struct CopyNode(KBox<Node<Arc<PageCopy>, CopyNode>>);
@@ -54,12 +59,17 @@ impl DerefMut for CopyNode {
     }
 }
 
-/// A copy of dirty pages that the server is to store.
+/// Bytes of dirty pages that the server is to store: a copy, or the pages as long as they are lent.
 #[pin_data]
 pub(super) struct PageCopy {
-    link: Link<Self>,
+    link: Link<Self, 0>,
+    lent_link: Link<Self, 1>,
     /// What of the file it holds.
     bytes: Range<u64>,
+    /// When it was made, see [`monotonic_nanos`].
+    made: u64,
+    #[pin]
+    content: Content,
     /// The WRITE, until it is sent.
     #[pin]
     parcel: SpinLock<Option<Parcel>>,
@@ -69,11 +79,10 @@ pub(super) struct PageCopy {
 }
 
 impl_linked!(PageCopy, 0: link);
+impl_linked!(PageCopy, 1: lent_link);
 
 /// All that a WRITE needs, so that sending it does not fail.
 struct Parcel {
-    inode: ARef<Inode>,
-    data: UniqueArc<PageData>,
     open: Option<Arc<ServerOpen>>,
     memory: RequestMemory,
     reply: ReplyBuffer,
@@ -83,7 +92,7 @@ struct Parcel {
 /// Ends the way of a copy.
 struct Written {
     copy: Arc<PageCopy>,
-    pages: WritebackPages<Fuse>,
+    inode: ARef<Inode>,
     op: Write,
     #[expect(dead_code, reason = "held")]
     late: Late,
@@ -91,7 +100,7 @@ struct Written {
 
 impl Completion for Written {
     fn complete(&mut self, _: &Arc<Connection>, answer: Result<Reply>) {
-        let inode = self.pages.inode();
+        let inode = &self.inode;
         let written = answer.and_then(|reply| self.op.parse(reply.body()).map_err(|_| EIO));
         let error = match written {
             // The pages are clean, so nobody would write the rest.
@@ -108,71 +117,96 @@ impl Completion for Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        let inode = self.pages.inode();
+        let inode = &self.inode;
+        if let Some(lender) = &inode::mount(inode).lender {
+            lender.looker().end(&self.copy);
+        }
+        // First, so that whoever makes a page dirty again finds it written.
+        self.copy.content.end();
         inode.data().in_flight.finish(&self.copy);
-        inode::connection(inode).remove_temporary_pages(self.pages.pages());
         self.copy.over.set();
     }
 }
 
 impl PageCopy {
-    /// Queues a copy of dirty pages from `start` of the file on; it is sent by [`send_queued`](super::in_flight::send_queued).
+    /// Queues `range` of the file, which is dirty in `folios` and has been copied to `data`, or is
+    /// lent if that is empty. It is sent by [`send_queued`](super::in_flight::send_queued).
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(super) fn queue(
         inode: &Inode,
-        start: u64,
+        range: Range<u64>,
+        folios: &mut [DirtyFolio],
         data: PageData,
         open: Option<Arc<ServerOpen>>,
     ) -> Result {
-        let connection = inode::connection(inode);
-        let len = data.len();
+        let len = range.end.saturating_sub(range.start);
         let op = Write {
             fh: open.as_ref().map_or(FileHandle(0), |open| open.fh()),
-            offset: start,
+            offset: range.start,
             size: u32::try_from(len).map_err(|_| EINVAL)?,
             write_flags: WriteFlags::CACHE,
             flags: 0,
             lock_owner: None,
         };
-        let data = UniqueArc::new(data, GFP_KERNEL)?;
+        let place = UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
+        let place_in_index = KBox::<Node<Arc<Self>, CopyNode>>::new_uninit(GFP_KERNEL)?;
+        let place_for_end = KBox::<Written>::new_uninit(GFP_KERNEL)?;
         let memory = RequestMemory::for_body::<WriteIn>()?;
         let reply = ReplyBuffer::for_shape(op.shape())?;
-        let copy = Arc::pin_init(
-            pin_init!(Self {
-                link: Link::new(),
-                bytes: start..start.saturating_add(len as u64),
-                parcel <- new_spinlock!(None, "fuse_rs::PageCopy::parcel"),
-                sent: Atomic::new(false),
-                over <- Over::init(),
-            }),
-            GFP_KERNEL,
-        )?;
+        let is_lent = data.is_empty();
+        let copy = if is_lent {
+            let lent = LentFolios::with_capacity(folios.len())?;
+            // From here on nothing fails.
+            let lent = lend(&range, folios, lent);
+            Self::place(place, range, Content::lent(lent, inode.into()))
+        } else {
+            let data = UniqueArc::new(data, GFP_KERNEL)?;
+            Self::place(place, range, Content::copied(data, inode.into()))
+        };
         let node = Node::new(pages_of(copy.bytes()), copy.id(), copy.clone());
-        let node = CopyNode(KBox::new(node, GFP_KERNEL)?);
-        let slot = KBox::<Written>::new_uninit(GFP_KERNEL)?;
-        // From here on nothing fails. The pages count as being written back before they do not any
-        // more for the kernel.
-        let pages = WritebackPages::count(inode, op.offset, len);
-        connection.add_temporary_pages(pages.pages());
-        let done = slot.write(Written {
+        let done = place_for_end.write(Written {
             copy: copy.clone(),
-            pages,
+            inode: inode.into(),
             op,
             late: late::begin(inode),
         });
         *copy.parcel.lock() = Some(Parcel {
-            inode: inode.into(),
-            data,
             open,
             memory,
             reply,
             done,
         });
-        inode.data().in_flight.queue(&copy, node);
+        if let Some(lender) = inode::mount(inode).lender.as_ref().filter(|_| is_lent) {
+            lender.looker().lend(&copy);
+            lender.start();
+        }
+        let in_flight = &inode.data().in_flight;
+        in_flight.queue(&copy, CopyNode(place_in_index.write(node)));
         Ok(())
+    }
+
+    fn place(
+        place: UniqueArc<MaybeUninit<Self>>,
+        bytes: Range<u64>,
+        content: impl PinInit<Content>,
+    ) -> Arc<Self> {
+        let placed = place.pin_init_with(pin_init!(Self {
+            link: Link::new(),
+            lent_link: Link::new(),
+            bytes,
+            made: monotonic_nanos(),
+            content <- content,
+            parcel <- new_spinlock!(None, "fuse_rs::PageCopy::parcel"),
+            sent: Atomic::new(false),
+            over <- Over::init(),
+        }));
+        match placed {
+            Ok(copy) => copy.into(),
+            Err(never) => match never {},
+        }
     }
 
     /// Tells it apart from others of the same start.
@@ -188,6 +222,16 @@ impl PageCopy {
     /// Where it starts in the file.
     pub(super) fn start(&self) -> u64 {
         self.bytes.start
+    }
+
+    /// When it was made, see [`monotonic_nanos`].
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// The bytes.
+    pub(super) fn content(&self) -> &Content {
+        &self.content
     }
 
     /// It counts as sent.
@@ -210,38 +254,58 @@ impl PageCopy {
     }
 
     /// Sends the first `len` bytes; with nothing to send, the copy is over.
-    pub(super) fn send(&self, len: Option<u64>) {
+    pub(super) fn send(self: Arc<Self>, len: Option<u64>) {
         let parcel = self.parcel.lock().take();
         if let (Some(parcel), Some(len)) = (parcel, len) {
-            parcel.send(len);
+            self.content
+                .truncate(usize::try_from(len).unwrap_or(usize::MAX));
+            parcel.send(self);
         }
     }
 }
 
+impl Source for PageCopy {
+    fn len(&self) -> usize {
+        self.content.len()
+    }
+
+    fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
+        self.content.copy_to(dest)
+    }
+}
+
+/// Lends what is dirty of `folios`, which is `bytes` of the file and for which there is room in `to`.
+fn lend(bytes: &Range<u64>, folios: &mut [DirtyFolio], mut to: LentFolios) -> LentFolios {
+    for folio in folios {
+        let at = |position: u64| {
+            let within = position.saturating_sub(folio.position());
+            usize::try_from(within).map_or(folio.size(), |within| within.min(folio.size()))
+        };
+        let part = at(bytes.start)..at(bytes.end);
+        // A folio that has nothing of it stays dirty.
+        let _ = folio.lend(part, &mut to);
+    }
+    to
+}
+
 impl Parcel {
-    fn send(self, len: u64) {
+    fn send(self, copy: Arc<PageCopy>) {
         let Self {
-            inode,
-            mut data,
             open,
             memory,
             reply,
             mut done,
         } = self;
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if len < data.len() {
-            data.truncate(len);
-        }
-        done.op.size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        done.op.size = u32::try_from(copy.content.len()).unwrap_or(u32::MAX);
         let op = done.op;
-        let data = Payload::Own(data.into());
+        let inode = done.inode.clone();
         let Ok(node) = inode::node(&inode) else {
             inode.set_write_error(EIO);
             return;
         };
         let post = Post::new(Urgency::Background, done)
             .into_buffer(reply)
-            .with_data(data);
+            .with_data(Payload::Others(copy));
         let envelope = Envelope::by_kernel(node).with(open.as_ref());
         let sent = inode::connection(&inode).post_with(&op, envelope, post, Some(memory));
         if let Err(error) = sent {

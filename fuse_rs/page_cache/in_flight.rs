@@ -26,8 +26,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 /// What of a file is on its way to the server.
 #[pin_data]
 pub(crate) struct InFlight {
-    /// Copies in the index, to be looked at without the lock.
-    copies: Atomic<usize>,
+    /// Copies in the index, and what is being written through, to be looked at without the lock.
+    busy: Atomic<usize>,
     /// The file has been mapped such that it can be stored to.
     mapped: Atomic<bool>,
     #[pin]
@@ -42,7 +42,7 @@ struct State {
     /// Copies that are queued or sent, by the pages they are of.
     index: Tree<Arc<PageCopy>, CopyNode>,
     /// Copies that wait for the barrier.
-    queued: Queue<PageCopy>,
+    queued: Queue<PageCopy, 0>,
     /// What is being written through: by one at a time, who has locked the inode.
     through: Option<Range<u64>>,
     /// Open files by which dirty pages can be written.
@@ -80,7 +80,7 @@ impl InFlight {
             writers: Queue::new(),
         };
         pin_init!(Self {
-            copies: Atomic::new(0),
+            busy: Atomic::new(0),
             mapped: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::InFlight::state"),
             wait <- new_wait_queue!("fuse_rs::InFlight::wait"),
@@ -89,7 +89,13 @@ impl InFlight {
 
     /// Whether nothing of the file is on its way, as far as is known.
     pub(super) fn is_idle(&self) -> bool {
-        self.copies.load(Acquire) == 0
+        self.busy.load(Acquire) == 0
+    }
+
+    fn note(&self, state: &State) {
+        let through = usize::from(state.through.is_some());
+        let busy = state.index.len().saturating_add(through);
+        self.busy.store(busy, Release);
     }
 
     /// Whether some of the pages of `range` are on their way.
@@ -114,8 +120,12 @@ impl InFlight {
         Ok(())
     }
 
-    /// Whether the pages of `range` may become dirty.
+    /// Whether the pages of `range`, of which the folio is locked, may become dirty.
     pub(super) fn may_dirty(&self, range: Range<u64>) -> bool {
+        if self.is_idle() {
+            // Copies are made, and written through is, after the folio has been locked.
+            return true;
+        }
         let state = self.state.lock();
         let range = pages_of(range);
         !state.is_written_through(&range) && state.overlapping(&range).is_none()
@@ -134,6 +144,12 @@ impl InFlight {
             })
             .map_err(|_| EINTR)?;
         self.wait(range)
+    }
+
+    fn set_through(&self, range: Option<Range<u64>>) {
+        let mut state = self.state.lock();
+        state.through = range;
+        self.note(&state);
     }
 
     /// The file is mapped such that it can be stored to from now on; whether that is new.
@@ -169,9 +185,14 @@ impl InFlight {
     pub(super) fn queue(&self, copy: &Arc<PageCopy>, node: CopyNode) {
         let mut state = self.state.lock();
         state.index.insert(node);
-        self.copies.store(state.index.len(), Release);
+        self.note(&state);
         // It is new, so it is in no queue.
         let _ = state.queued.push_back(copy.clone());
+    }
+
+    /// Whether copies are kept back, see [`stop_writes`].
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state.lock().barrier.is_closed()
     }
 
     /// The next copy that may be sent, which then counts as sent.
@@ -202,7 +223,7 @@ impl InFlight {
         let (removed, drained) = {
             let mut state = self.state.lock();
             let removed = state.index.remove(copy.start(), copy.id());
-            self.copies.store(state.index.len(), Release);
+            self.note(&state);
             (removed, copy.is_sent() && state.barrier.finish())
         };
         drop(removed);
@@ -215,7 +236,8 @@ impl InFlight {
 /// Sends what is queued, unless the barrier is closed. Does not wait for the server.
 pub(super) fn send_queued(inode: &Inode) {
     while let Some(copy) = inode.data().in_flight.next_to_send() {
-        copy.send(clip(copy.bytes(), inode.size()));
+        let len = clip(copy.bytes(), inode.size());
+        copy.send(len);
     }
 }
 
@@ -265,7 +287,7 @@ pub(super) struct Through<'a>(&'a Inode);
 pub(super) fn write_through(inode: &Inode, range: Range<u64>) -> Result<Through<'_>> {
     let this = &inode.data().in_flight;
     let range = pages_of(range);
-    this.state.lock().through = Some(range.clone());
+    this.set_through(Some(range.clone()));
     let through = Through(inode);
     if this.is_mapped() || kept::keeps(inode) {
         // Who has seen nothing written through makes its page dirty before it unlocks it.
@@ -283,7 +305,7 @@ pub(super) fn write_through(inode: &Inode, range: Range<u64>) -> Result<Through<
 impl Drop for Through<'_> {
     fn drop(&mut self) {
         let this = &self.0.data().in_flight;
-        this.state.lock().through = None;
+        this.set_through(None);
         if this.is_mapped() {
             this.wait.wake_all();
         }

@@ -3,7 +3,8 @@
 //! Writing dirty pages back.
 //!
 //! The server may never answer, and nobody but those who want the very data is to wait for it. So
-//! dirty bytes are copied, after which mm has clean pages, and the copies go to the server.
+//! dirty bytes are copied, after which mm has clean pages, and the copies go to the server. Unless it
+//! takes the bytes so soon that mm can be let wait for that: see [`lender`](super::lender).
 
 use super::copy::PageCopy;
 use super::in_flight::send_queued;
@@ -22,23 +23,31 @@ use kernel_glue::mm::writeback::DirtyFolio;
 use kernel_glue::mm::writeback::WritebackControl;
 use kernel_glue::mm::writeback::WritebackOperations;
 
-/// Dirty folios in a row, and a copy of their bytes.
+/// Dirty folios in a row, and what of the file is dirty in them.
 struct Batch<'a> {
     inode: &'a Inode,
-    max: usize,
-    max_pages: usize,
+    /// Most bytes of a WRITE.
+    most: usize,
+    /// Whether the folios may be lent instead of copied.
+    may_lend: bool,
     folios: KVVec<DirtyFolio>,
     range: Range<u64>,
+    /// A copy of that, if it is to be copied.
     data: PageData,
 }
 
 impl<'a> Batch<'a> {
-    fn new(inode: &'a Inode) -> Result<Self> {
+    fn new(inode: &'a Inode, may_lend: bool) -> Result<Self> {
         let terms = inode::connection(inode).terms().ok_or(ENOTCONN)?;
+        let max_pages = usize::from(terms.max_pages);
+        // Whoever has closed the barrier may have to wait for pages being written back.
+        let may_lend = may_lend
+            && inode::mount(inode).lender.is_some()
+            && !inode.data().in_flight.is_stopped();
         Ok(Self {
             inode,
-            max: terms.max_write as usize,
-            max_pages: usize::from(terms.max_pages),
+            most: (terms.max_write as usize).min(max_pages.saturating_mul(PAGE_SIZE)),
+            may_lend,
             folios: KVVec::new(),
             range: 0..0,
             data: PageData::default(),
@@ -62,62 +71,80 @@ impl<'a> Batch<'a> {
             at(run.start)..at(run.end).min(len)
         };
         let in_flight = &self.inode.data().in_flight;
-        if runs(dirty).any(|run| in_flight.has(shifted(in_file(&run), start))) {
+        if !in_flight.is_idle()
+            && runs(dirty).any(|run| in_flight.has(shifted(in_file(&run), start)))
+        {
             // Dirty again without a store that would have waited: memory that was pinned. There is
             // one copy of a page at a time, so this has to wait, and stays dirty.
             return Ok(());
         }
         self.folios.reserve(1, GFP_KERNEL)?;
-        for run in runs(dirty) {
-            self.copy(&folio, in_file(&run))?;
-        }
-        if self.data.is_empty() {
+        // The writeback of a folio ends as a whole, so it is lent to one WRITE only.
+        let lent = dirty
+            .only_run()
+            .map(|run| in_file(&run))
+            .filter(|part| self.may_lend && part.len() <= self.most);
+        if let Some(part) = lent {
+            self.make_room(&folio, &part, false)?;
+        } else if dirty == DirtyPages::NONE {
             folio.written();
+            return Ok(());
         } else {
-            self.folios.push(folio, GFP_KERNEL)?;
+            for run in runs(dirty) {
+                self.copy(&folio, in_file(&run))?;
+            }
         }
+        // There is room.
+        let _ = self.folios.push_within_capacity(folio);
         Ok(())
     }
 
-    /// Copies a part of a folio, which is unlocked by who sends the last part of it.
-    fn copy(&mut self, folio: &DirtyFolio, part: Range<usize>) -> Result {
+    /// Adds `part` of a folio to the range, which is sent before if that does not fit. Those that are
+    /// copied and those that are not are kept apart.
+    fn make_room(&mut self, folio: &DirtyFolio, part: &Range<usize>, copied: bool) -> Result {
         let range = shifted(part.clone(), folio.position());
-        if range.start != self.range.end || !self.has_room(part.len()) {
+        let len = range.end.saturating_sub(self.range.start);
+        let fits = usize::try_from(len).is_ok_and(|len| len <= self.most);
+        if range.start != self.range.end || !fits || self.data.is_empty() == copied {
             self.send()?;
-            self.range = range.start..range.start;
-        }
-        let before = self.data.len();
-        let copied = folio.copy_to(part.start, part.len(), &mut self.data);
-        if copied.is_err() {
-            self.data.truncate(before);
-            return copied;
+            self.range.start = range.start;
         }
         self.range.end = range.end;
         Ok(())
     }
 
-    fn has_room(&self, len: usize) -> bool {
-        let total = self.data.len().saturating_add(len);
-        total <= self.max && total.div_ceil(PAGE_SIZE) <= self.max_pages
+    /// Copies a part of a folio, which is unlocked by who sends the last part of it.
+    fn copy(&mut self, folio: &DirtyFolio, part: Range<usize>) -> Result {
+        self.make_room(folio, &part, true)?;
+        let before = self.data.len();
+        let copied = folio.copy_to(part.start, part.len(), &mut self.data);
+        if copied.is_err() {
+            self.data.truncate(before);
+            self.range.end = self.range.end.saturating_sub(part.len() as u64);
+        }
+        copied
     }
 
     /// Queues what is there. If it fails, the folios stay dirty.
     fn send(&mut self) -> Result {
-        let folios = core::mem::take(&mut self.folios);
         let data = core::mem::take(&mut self.data);
         let range = core::mem::take(&mut self.range);
-        if data.is_empty() {
+        if range.is_empty() {
             return Ok(());
         }
         let open = self.inode.data().in_flight.writer();
         if open.is_none() && !inode::connection(self.inode).lacks(Opcode::Open) {
             warn_ratelimited!("dirty pages of a file that nobody has open for writing\n");
             self.inode.set_write_error(EIO);
-            folios.into_iter().for_each(DirtyFolio::written);
+            self.folios.drain_all().for_each(DirtyFolio::written);
             return Err(EIO);
         }
-        PageCopy::queue(self.inode, range.start, data, open)?;
-        folios.into_iter().for_each(DirtyFolio::written);
+        let queued = PageCopy::queue(self.inode, range, &mut self.folios, data, open);
+        if queued.is_err() {
+            self.folios.clear();
+            return queued;
+        }
+        self.folios.drain_all().for_each(DirtyFolio::written);
         send_queued(self.inode);
         Ok(())
     }
@@ -135,13 +162,14 @@ impl WritebackOperations for Fuse {
             // What is dirty counts against the limit for dirty pages, copies do not.
             return Ok(());
         }
-        let mut batch = Batch::new(inode)?;
+        let mut batch = Batch::new(inode, true)?;
         let added = inode.for_each_dirty(control, |folio| batch.add(folio));
         batch.send().and(added)
     }
 
     fn launder(inode: &Inode, folio: DirtyFolio) -> Result {
-        let mut batch = Batch::new(inode)?;
+        // Whoever drops the folio does not wait until it is no longer being written back.
+        let mut batch = Batch::new(inode, false)?;
         batch.add(folio)?;
         batch.send()
     }

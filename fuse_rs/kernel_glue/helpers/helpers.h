@@ -194,7 +194,7 @@ void fuse_rs_helper_copy_page(void *to, struct page *page);
 
 /* time */
 void fuse_rs_helper_init_delayed_work(struct delayed_work *work, work_func_t run);
-void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int seconds);
+void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int millis);
 
 /* faults */
 void fuse_rs_helper_pagefault_disable(void);
@@ -237,6 +237,9 @@ int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **a
 struct folio *fuse_rs_helper_folio_for_write(struct address_space *mapping, pgoff_t index,
 					     size_t len);
 void fuse_rs_helper_inode_set_mtime(struct inode *inode, const struct timespec64 *mtime);
+void fuse_rs_helper_keep_reclaim_from_waiting(struct address_space *mapping);
+size_t fuse_rs_helper_copy_folio_to_iter(struct folio *folio, size_t offset, size_t len,
+					 struct iov_iter *to);
 void fuse_rs_helper_forbid_large_folios(struct address_space *mapping);
 unsigned long fuse_rs_helper_folio_private(struct folio *folio);
 void fuse_rs_helper_folio_set_private(struct folio *folio, unsigned long value);
@@ -248,7 +251,5 @@ bool fuse_rs_helper_mapping_is_dirty(struct address_space *mapping);
 void fuse_rs_helper_mapping_set_error(struct address_space *mapping, int error);
 void fuse_rs_helper_count_writeback(struct inode *inode, long pages);
 struct folio *fuse_rs_helper_page_folio(struct page *page);
-void fuse_rs_helper_sb_start_pagefault(struct super_block *sb);
-void fuse_rs_helper_sb_end_pagefault(struct super_block *sb);
 
 #endif

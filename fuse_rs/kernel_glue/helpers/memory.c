@@ -128,6 +128,17 @@ void fuse_rs_helper_set_max_folio_order(struct address_space *mapping, unsigned 
 	mapping_set_folio_order_range(mapping, 0, order);
 }
 
+void fuse_rs_helper_keep_reclaim_from_waiting(struct address_space *mapping)
+{
+	mapping_set_writeback_may_deadlock_on_reclaim(mapping);
+}
+
+size_t fuse_rs_helper_copy_folio_to_iter(struct folio *folio, size_t offset, size_t len,
+					 struct iov_iter *to)
+{
+	return copy_to_iter(folio_address(folio) + offset, len, to);
+}
+
 void fuse_rs_helper_forbid_large_folios(struct address_space *mapping)
 {
 	atomic_long_andnot(AS_FOLIO_ORDER_MASK, (atomic_long_t *)&mapping->flags);
@@ -298,12 +309,3 @@ struct folio *fuse_rs_helper_page_folio(struct page *page)
 	return page_folio(page);
 }
 
-void fuse_rs_helper_sb_start_pagefault(struct super_block *sb)
-{
-	sb_start_pagefault(sb);
-}
-
-void fuse_rs_helper_sb_end_pagefault(struct super_block *sb)
-{
-	sb_end_pagefault(sb);
-}

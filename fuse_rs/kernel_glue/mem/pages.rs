@@ -6,6 +6,7 @@ use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use crate::uio::MessageSink;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::iov::IovIterSource;
 use kernel::prelude::*;
@@ -29,7 +30,7 @@ pub(crate) struct OwnedFolio {
     filled: usize,
 }
 
-/// A counted reference to a page whose first bytes do not change any more.
+/// A counted reference to a page, and how many bytes it is about.
 pub(crate) struct PageRef {
     address: NonNull<u8>,
     len: usize,
@@ -178,6 +179,25 @@ impl Drop for OwnedFolio {
 }
 
 impl PageRef {
+    /// Of the page at `offset` of a folio.
+    ///
+    /// # Safety
+    ///
+    /// There is a reference to `folio`, which has the page; folios always have an address.
+    pub(crate) unsafe fn of_folio(
+        folio: NonNull<bindings::folio>,
+        offset: usize,
+        len: usize,
+    ) -> Self {
+        // SAFETY: By the safety requirements. The reference is given up in `PageRef::drop`.
+        let address = unsafe {
+            let start = bindings::fuse_rs_helper_folio_address(folio.as_ptr()).cast::<u8>();
+            bindings::fuse_rs_helper_folio_get(folio.as_ptr());
+            NonNull::new_unchecked(start.add(offset))
+        };
+        Self { address, len }
+    }
+
     /// Gives the reference away: address and length.
     pub(crate) fn into_raw(self) -> (*mut u8, usize) {
         let this = core::mem::ManuallyDrop::new(self);
@@ -325,11 +345,7 @@ impl PageData {
 
     /// Appends `len` bytes by `copy`, which is told how many it has copied before, where to, and how
     /// many to copy there.
-    pub(crate) fn append_with(
-        &mut self,
-        len: usize,
-        mut copy: impl FnMut(usize, *mut u8, usize),
-    ) -> Result {
+    fn append_with(&mut self, len: usize, mut copy: impl FnMut(usize, *mut u8, usize)) -> Result {
         let mut done = 0usize;
         while done < len {
             let added = match self.folios.last_mut() {
@@ -337,8 +353,10 @@ impl PageData {
                 None => 0,
             };
             if added == 0 {
-                let fits = ((len - done) / PAGE_SIZE).checked_ilog2().unwrap_or(0);
-                let folio = OwnedFolio::up_to(bindings::GFP_KERNEL, fits.min(MAX_PRIVATE_ORDER))?;
+                // What comes in small pieces gets folios of growing size.
+                let wanted = (len - done).max(self.len) / PAGE_SIZE;
+                let order = wanted.checked_ilog2().unwrap_or(0).min(MAX_PRIVATE_ORDER);
+                let folio = OwnedFolio::up_to(bindings::GFP_KERNEL, order)?;
                 self.folios.push(folio, GFP_KERNEL)?;
             }
             done += added;
@@ -347,20 +365,23 @@ impl PageData {
         Ok(())
     }
 
-    /// Appends `len` bytes of `folio` from `offset` on; they lie in it.
-    pub(crate) fn append_folio(
+    /// Appends `bytes` of `folio`, which others may change.
+    ///
+    /// # Safety
+    ///
+    /// There is a reference to `folio`, in which the bytes lie.
+    pub(crate) unsafe fn append_folio(
         &mut self,
-        folio: &LockedFolio,
-        offset: usize,
-        len: usize,
+        folio: *mut bindings::folio,
+        bytes: Range<usize>,
     ) -> Result {
-        self.append_with(len, |done, to, len| {
-            // SAFETY: There is a reference to the folio; the bytes lie in it. Others may change them.
+        self.append_with(bytes.len(), |done, to, len| {
+            // SAFETY: By the safety requirements.
             unsafe {
                 bindings::fuse_rs_helper_memcpy_from_folio(
                     to.cast(),
-                    folio.as_ptr(),
-                    offset + done,
+                    folio,
+                    bytes.start + done,
                     len,
                 );
             }

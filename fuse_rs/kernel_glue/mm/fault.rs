@@ -4,6 +4,7 @@
 
 use super::folio::LockedFolio;
 use crate::bindings;
+use crate::mem::pages::PAGE_SIZE;
 use crate::vfs::file::OpenFileRef;
 use crate::vfs::inode::Inode;
 use crate::vfs::FileSystem;
@@ -116,12 +117,9 @@ unsafe extern "C" fn page_mkwrite<T: MapOperations>(
         let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
         let folio = bindings::fuse_rs_helper_page_folio((*fault).page);
         let inode = Inode::<T>::from_raw(bindings::fuse_rs_helper_file_inode(file));
-        let sb = (*inode.as_ptr()).i_sb;
-        bindings::fuse_rs_helper_sb_start_pagefault(sb);
+        // There is no need to keep the file system from being frozen: it has no such operation.
         let _ = bindings::file_update_time(file);
-        let result = lock_for_store(inode, folio);
-        bindings::fuse_rs_helper_sb_end_pagefault(sb);
-        match result {
+        match lock_for_store(inode, folio) {
             Ok(Some(folio)) => {
                 folio.leave_locked();
                 bindings::vm_fault_reason_VM_FAULT_LOCKED
@@ -162,9 +160,12 @@ unsafe fn lock_for_store<T: MapOperations>(
             return Ok(None);
         }
         let start = locked.position();
-        let range = start..start.saturating_add(locked.size() as u64);
+        let size = locked.size();
+        let range = start..start.saturating_add(size as u64);
         if T::may_store(inode, range.clone()) {
-            locked.add_dirty_bits(u64::MAX);
+            if size > PAGE_SIZE {
+                locked.add_dirty_bits(u64::MAX);
+            }
             return Ok(Some(locked));
         }
         drop(locked);

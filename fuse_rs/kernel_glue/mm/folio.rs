@@ -35,6 +35,10 @@ impl LockedFolio {
         self.folio.as_ptr()
     }
 
+    pub(super) fn pointer(&self) -> NonNull<bindings::folio> {
+        self.folio
+    }
+
     /// Size in bytes.
     #[inline]
     pub fn size(&self) -> usize {
@@ -166,7 +170,7 @@ impl LockedFolio {
 
     /// Nothing of the folio is dirty any more. What is pinned may become dirty again without
     /// [`Self::add_dirty_bits`], so the same pages will be taken for dirty then.
-    fn clear_dirty_bits(&mut self) {
+    pub(super) fn clear_dirty_bits(&mut self) {
         // SAFETY: We own a reference.
         let pinned = unsafe { bindings::fuse_rs_helper_folio_is_pinned(self.as_ptr()) };
         if self.dirty_bits().is_some() && !pinned {
@@ -184,8 +188,8 @@ impl LockedFolio {
     /// Marks a folio that was made clean for I/O as being written back, and as written.
     pub(crate) fn pass_through_writeback(&mut self) {
         self.clear_dirty_bits();
-        // SAFETY: We own the lock and a reference; the folio is not being written back, since that
-        // never lasts longer than this.
+        // SAFETY: We own the lock and a reference; the folio is not being written back: such are not
+        // made clean for I/O.
         unsafe {
             bindings::__folio_start_writeback(self.as_ptr(), false);
             bindings::folio_end_writeback(self.as_ptr());

@@ -44,12 +44,8 @@ unsafe fn copy_from_folio(
     if !valid || len == 0 {
         return Ok(false);
     }
-    data.append_with(len, |done, to, len| {
-        // SAFETY: By the safety requirements; the bytes lie in the folio. Others may change them.
-        unsafe {
-            bindings::fuse_rs_helper_memcpy_from_folio(to.cast(), folio, within + done, len);
-        }
-    })?;
+    // SAFETY: By the safety requirements; the bytes lie in the folio.
+    unsafe { data.append_folio(folio, within..within + len) }?;
     Ok(true)
 }
 
@@ -62,6 +58,12 @@ impl<T: FileSystem> NewInode<T> {
         let order = pages.checked_ilog2().unwrap_or(0);
         // SAFETY: The inode is new, so nobody else uses its mapping.
         unsafe { bindings::fuse_rs_helper_set_max_folio_order(self.mapping(), order) };
+    }
+
+    /// Who reclaims memory does not wait for pages of the file that are being written back.
+    pub fn spare_reclaim(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::fuse_rs_helper_keep_reclaim_from_waiting(self.mapping()) };
     }
 }
 

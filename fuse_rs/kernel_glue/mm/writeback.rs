@@ -3,17 +3,19 @@
 //! Writing dirty folios back.
 
 use super::folio::LockedFolio;
+use super::lent::LentFolios;
+use super::no_fs::NoFs;
 use crate::bindings;
 use crate::mem::pages::PageData;
 use crate::mem::pages::PAGE_SIZE;
 use crate::vfs::inode::Inode;
 use crate::vfs::FileSystem;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kernel::types::NotThreadSafe;
 
 /// What is to be written back, and how.
 pub struct WritebackControl<'a> {
@@ -42,27 +44,8 @@ impl WritebackControl<'_> {
     }
 }
 
-/// Memory is not to be had by asking file systems for theirs as long as the value lives.
-struct NoFs(u32, NotThreadSafe);
-
-impl NoFs {
-    fn begin() -> Self {
-        // SAFETY: Sets a flag of the current task.
-        let before = unsafe { bindings::fuse_rs_helper_memalloc_nofs_save() };
-        Self(before, NotThreadSafe)
-    }
-}
-
-impl Drop for NoFs {
-    fn drop(&mut self) {
-        // SAFETY: The value cannot go to another task, and such values are dropped in the reverse
-        // order of their making, as scopes are.
-        unsafe { bindings::fuse_rs_helper_memalloc_nofs_restore(self.0) };
-    }
-}
-
 /// A folio that was dirty: clean for the kernel, and nobody can store to it before it is unlocked.
-/// Dropping it makes it dirty again.
+/// Dropping it unlocks it, and makes it dirty again unless it is lent.
 ///
 /// # Invariants
 ///
@@ -71,31 +54,56 @@ impl Drop for NoFs {
 pub struct DirtyFolio {
     /// `None` when it is written.
     folio: Option<LockedFolio>,
+    position: u64,
+    size: usize,
     control: *mut bindings::writeback_control,
     /// Whether the lock is given back to who gave it.
     keeps_lock: bool,
+    lent: bool,
 }
 
 impl DirtyFolio {
-    fn folio(&self) -> Option<&LockedFolio> {
-        self.folio.as_ref()
+    /// Takes over a locked folio.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariants.
+    unsafe fn new(
+        folio: LockedFolio,
+        control: *mut bindings::writeback_control,
+        keeps_lock: bool,
+    ) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self {
+            position: folio.position(),
+            size: folio.size(),
+            folio: Some(folio),
+            control,
+            keeps_lock,
+            lent: false,
+        }
     }
 
     /// Position in the file in bytes.
+    #[inline]
     pub fn position(&self) -> u64 {
-        self.folio().map_or(0, LockedFolio::position)
+        self.position
     }
 
     /// Size in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
-        self.folio().map_or(0, LockedFolio::size)
+        self.size
     }
 
     /// Which of its pages are dirty, as bits.
+    #[inline]
     pub fn dirty_bits(&self) -> u64 {
-        self.folio()
-            .and_then(LockedFolio::dirty_bits)
-            .unwrap_or(u64::MAX)
+        if self.size == PAGE_SIZE {
+            return u64::MAX;
+        }
+        let bits = self.folio.as_ref().and_then(LockedFolio::dirty_bits);
+        bits.unwrap_or(u64::MAX)
     }
 
     /// Zeroes everything from `offset`, which lies behind the end of the file.
@@ -111,18 +119,42 @@ impl DirtyFolio {
     ///
     /// `ENOMEM`; some of it may have been appended.
     pub fn copy_to(&self, offset: usize, len: usize, data: &mut PageData) -> Result {
-        match self.folio() {
-            Some(folio) if offset.saturating_add(len) <= folio.size() => {
-                data.append_folio(folio, offset, len)
+        match &self.folio {
+            Some(folio) if offset.saturating_add(len) <= self.size => {
+                // SAFETY: There is a reference to the folio; the bytes lie in it.
+                unsafe { data.append_folio(folio.as_ptr(), offset..offset + len) }
             }
             _ => Err(EINVAL),
         }
     }
 
-    /// The content is copied: for the kernel, the folio is written.
+    /// Lends `bytes` of it, which start where a page does and are all that is dirty: it is being written back from where it lies.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no room in `to`; `EINVAL` if it does not have the bytes, or is lent.
+    pub fn lend(&mut self, bytes: Range<usize>, to: &mut LentFolios) -> Result {
+        let lies_in_it = bytes.start % PAGE_SIZE == 0 && bytes.end <= self.size;
+        let folio = self.folio.as_mut().filter(|_| !self.lent).ok_or(EINVAL)?;
+        if bytes.is_empty() || !lies_in_it {
+            return Err(EINVAL);
+        }
+        // SAFETY: The folio is locked, was made clean for I/O by the type's invariants, and is not
+        // being written back, since the kernel gives out only such that are not.
+        unsafe { to.push(folio.pointer(), bytes) }?;
+        if self.size > PAGE_SIZE {
+            folio.clear_dirty_bits();
+        }
+        self.lent = true;
+        Ok(())
+    }
+
+    /// The content is copied or lent: for the kernel, the folio is written or being so.
     pub fn written(mut self) {
         if let Some(mut folio) = self.folio.take() {
-            folio.pass_through_writeback();
+            if !self.lent {
+                folio.pass_through_writeback();
+            }
             self.unlock(folio);
         }
     }
@@ -137,7 +169,9 @@ impl DirtyFolio {
 impl Drop for DirtyFolio {
     fn drop(&mut self) {
         if let Some(folio) = self.folio.take() {
-            folio.make_dirty_again(self.control);
+            if !self.lent {
+                folio.make_dirty_again(self.control);
+            }
             self.unlock(folio);
         }
     }
@@ -167,12 +201,8 @@ impl<T: FileSystem> Inode<T> {
                 bindings::fuse_rs_helper_folio_get(folio);
                 LockedFolio::from_raw(dirty)
             };
-            // INVARIANT: The iterator returns folios of the mapping that it has made clean for I/O.
-            let dirty = DirtyFolio {
-                folio: Some(dirty),
-                control: raw,
-                keeps_lock: false,
-            };
+            // SAFETY: The iterator returns folios of the mapping that it has made clean for I/O.
+            let dirty = unsafe { DirtyFolio::new(dirty, raw, false) };
             error = with(dirty).err().map_or(0, Error::to_errno);
         }
     }
@@ -214,12 +244,11 @@ pub struct WritebackPages<T: FileSystem> {
 }
 
 impl<T: FileSystem> WritebackPages<T> {
-    /// Counts the pages of `len` bytes from `start`.
-    pub fn count(inode: &Inode<T>, start: u64, len: usize) -> Self {
-        let past = start as usize % PAGE_SIZE;
+    /// Counts the pages of `len` bytes from the start of one.
+    pub fn count(inode: ARef<Inode<T>>, len: usize) -> Self {
         let this = Self {
-            inode: inode.into(),
-            pages: len.saturating_add(past).div_ceil(PAGE_SIZE),
+            inode,
+            pages: len.div_ceil(PAGE_SIZE),
         };
         this.modify(this.pages as isize);
         this
@@ -329,12 +358,9 @@ pub(crate) unsafe extern "C" fn launder_folio<T: WritebackOperations>(
             }
             bindings::fuse_rs_helper_folio_get(folio);
             let inode = Inode::<T>::from_raw((*bindings::fuse_rs_helper_folio_mapping(folio)).host);
-            // INVARIANT: The folio was just made clean for I/O.
-            let dirty = DirtyFolio {
-                folio: Some(LockedFolio::from_raw(NonNull::new_unchecked(folio))),
-                control: core::ptr::null_mut(),
-                keeps_lock: true,
-            };
+            let folio = LockedFolio::from_raw(NonNull::new_unchecked(folio));
+            // The folio was just made clean for I/O.
+            let dirty = DirtyFolio::new(folio, core::ptr::null_mut(), true);
             T::launder(inode, dirty)?;
         }
         Ok(0)

@@ -44,11 +44,21 @@ impl DirtyPages {
 
     /// Those of them that a folio of `pages` pages has.
     #[must_use]
+    #[inline]
     pub fn of_folio(self, pages: u32) -> Self {
         Self(self.0 & below(pages))
     }
 
+    /// They, if they are all in a row.
+    #[inline]
+    pub fn only_run(self) -> Option<Range<u32>> {
+        let mut rest = self;
+        let run = rest.next_run()?;
+        (rest == Self::NONE).then_some(run)
+    }
+
     /// Takes out the first pages in a row.
+    #[inline]
     pub fn next_run(&mut self) -> Option<Range<u32>> {
         if self.0 == 0 {
             return None;
@@ -62,6 +72,7 @@ impl DirtyPages {
 }
 
 /// The bits of the first `pages` pages.
+#[inline]
 fn below(pages: u32) -> u64 {
     1u64.checked_shl(pages)
         .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
@@ -73,6 +84,15 @@ mod tests {
 
     fn runs(mut pages: DirtyPages) -> [Option<Range<u32>>; 3] {
         [pages.next_run(), pages.next_run(), pages.next_run()]
+    }
+
+    #[test]
+    fn an_only_run_is_one() {
+        assert_eq!(DirtyPages::NONE.only_run(), None);
+        assert_eq!(DirtyPages::ALL.only_run(), Some(0..64));
+        assert_eq!(DirtyPages::from_range(3..5).only_run(), Some(3..5));
+        let two = DirtyPages::from_range(0..3).with(DirtyPages::from_range(4..5));
+        assert_eq!(two.only_run(), None);
     }
 
     #[test]

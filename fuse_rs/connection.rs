@@ -17,9 +17,10 @@
 //!    for killably.
 //! 2. The turn at a directory, [`Connection::wait_turn`]. The server is waited for under it.
 //! 3. `Control::entries`, a mutex. Memory may be allocated under it, and inodes evicted for that.
-//! 4. `Connection::queue`, `Connection::in_flight` and `Connection::background`, spinlocks of
+//! 4. `Content::state`, a mutex, under which dirty pages are copied.
+//! 5. `Connection::queue`, `Connection::in_flight` and `Connection::background`, spinlocks of
 //!    which at most one is held at a time.
-//! 5. `Request::state`, a spinlock that nests inside any of these three.
+//! 6. `Request::state`, a spinlock that nests inside any of these three.
 //!
 //! `InodeData::state`, `Expiry::ring` and `Connection::listener` are spinlocks that nest with none.
 //! Wait queues synchronise themselves; their conditions may take spinlocks, so nobody is woken

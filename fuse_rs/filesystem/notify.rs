@@ -73,8 +73,7 @@ impl Audience for Ears {
                 if !inode.is_regular() {
                     return Err(EINVAL);
                 }
-                page_cache::write::store(&inode, offset, data.ok_or(EINVAL)?);
-                Ok(())
+                page_cache::write::store(&inode, offset, data.ok_or(EINVAL)?)
             }
             Notice::Retrieve {
                 unique,

@@ -120,6 +120,23 @@ impl InFlight {
         Ok(())
     }
 
+    /// Has pages of `range` copied that are lent to WRITEs: they are about to change.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn give_back(&self, range: Range<u64>) -> Result {
+        let mut rest = pages_of(range);
+        while !self.is_idle() {
+            let Some(copy) = self.state.lock().overlapping(&rest).cloned() else {
+                break;
+            };
+            copy.content().give_back()?;
+            rest.start = pages_of(copy.bytes()).end;
+        }
+        Ok(())
+    }
+
     /// Whether the pages of `range`, of which the folio is locked, may become dirty.
     pub(super) fn may_dirty(&self, range: Range<u64>) -> bool {
         if self.is_idle() {

@@ -121,13 +121,21 @@ fn write_through(
 }
 
 /// The server has sent what it has at `position`.
-pub(crate) fn store(inode: &Inode, position: u64, data: &PageData) {
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn store(inode: &Inode, position: u64, data: &PageData) -> Result {
+    let end = position.saturating_add(data.len() as u64);
+    // What is on its way stays what it was.
+    inode.data().in_flight.give_back(position..end)?;
     // It is newer than what is being written now.
     inode.data().count_drop();
     if stale::settle(inode, position, data.len() as u64).is_ok() {
         inode.update_cached(position, data, data.len());
     }
-    attributes::written(inode, position.saturating_add(data.len() as u64));
+    attributes::written(inode, end);
+    Ok(())
 }
 
 /// Brings the page cache up to what the server has, unless pages were dropped since there had been

@@ -39,6 +39,14 @@ for driver in c r; do
 	need $driver back writeback
 	serve $driver mapped $ll,timeout=3600,cache=auto {}
 	need $driver mapped mmap
+	# Dirty pages are copied at once, if the driver does that.
+	copied=/proc/sys/fs/fuse_rs/copy_after
+	if [ $driver = r ] && [ -e $copied ]; then lent=$(<$copied); echo 0 >$copied; fi
+	serve $driver backcopy $ll,timeout=3600,cache=auto,writeback {}
+	need $driver backcopy writeback
+	serve $driver mappedcopy $ll,timeout=3600,cache=auto {}
+	need $driver mappedcopy mmap
+	if [ -n "${lent:-}" ]; then echo "$lent" >$copied; fi
 	serve $driver list ./listing {}
 	serve $driver listcache ./listing -o cache {}
 	serve $driver listplus ./listing -o plus {}

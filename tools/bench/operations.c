@@ -9,7 +9,8 @@
 
 /*
  * auto, direct, valid, list, listcache, listplus, back and mapped are the mounts guest.sh makes; the
- * last two only for drivers with WRITEBACK_CACHE and writable shared mappings.
+ * last two only for drivers with WRITEBACK_CACHE and writable shared mappings. On backcopy and
+ * mappedcopy ours copies dirty pages at once.
  */
 const struct operation operations[] = {
 	{ "fstat", "auto", 200, 0, prepare_open, run_fstat, close_fd },
@@ -38,6 +39,10 @@ const struct operation operations[] = {
 	{ "write-back create+write 4 KiB+close", "back", 50, 0, NULL, run_create, run_unlink },
 	{ "mapped stores to 256 pages, msync", "mapped", 8, 0, prepare_mapped, run_store_msync,
 	  close_fd },
+	{ "write-back 1 MiB, copied", "backcopy", 8, 0, prepare_cached, run_write_1m_fsync, close_fd },
+	{ "write-back 64 times 4 KiB, copied", "backcopy", 8, 0, prepare_cached,
+	  run_write_scattered_fsync, close_fd },
+	{ "mapped stores, copied", "mappedcopy", 8, 0, prepare_mapped, run_store_msync, close_fd },
 	{ NULL },
 };
 

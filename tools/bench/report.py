@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """report.py RAW RESULTS: what bench printed in RAW, as RESULTS/bench.json, bench.md and bench.svg.
 
-Costs are medians of the rounds. Fails if the ratio Rust to C of a row is over LIMIT.
+Costs are medians of the rounds. Fails if the ratio Rust to C of a row is over LIMIT, or over
+LIMIT_COPIED if it is one in which ours copies dirty pages at once.
 
 report.py --flat RAW RESULTS: what inflight printed, as RESULTS/inflight.json and inflight.md. Fails if a
 call of ours costs over FLAT times as much with many pages in flight as with one.
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 LIMIT = 1.05
+LIMIT_COPIED = 1.20
 GOAL = 0.90
 FLAT = 2
 
@@ -46,6 +48,10 @@ def name_of(row):
     return f"{row['name']}, {workers} worker{'s'[:workers > 1]}" if workers else row["name"]
 
 
+def limit(row):
+    return LIMIT_COPIED if row["name"].endswith(", copied") else LIMIT
+
+
 def markdown(rows):
     lines = ["| operation | C | Rust | ratio |", "|---|--:|--:|--:|"]
     lines += [f"| {name_of(r)} | {r['c']} | {r['rust']} | {r['ratio']:.3f} |" for r in rows]
@@ -63,7 +69,7 @@ def svg(rows):
            '<text x="10" y="16">instructions of an operation, Rust / C</text>']
     for i, r in enumerate(rows):
         y = top + step * i
-        colour = "#4a7" if r["ratio"] <= GOAL else "#79c" if r["ratio"] <= LIMIT else "#c55"
+        colour = "#4a7" if r["ratio"] <= GOAL else "#79c" if r["ratio"] <= limit(r) else "#c55"
         length = r["ratio"] * scale
         out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{r["name"]}</text>')
         out.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{step - 5}" fill="{colour}"/>')
@@ -115,9 +121,9 @@ def main():
     rows = cost_rows(read(raw))
     write(rows, results, "bench")
     (results / "bench.svg").write_text(svg(rows))
-    over = [r["name"] for r in rows if r["ratio"] > LIMIT]
+    over = [r["name"] for r in rows if r["ratio"] > limit(r)]
     if over:
-        sys.exit(f"bench: over {LIMIT}: {', '.join(over)}")
+        sys.exit(f"bench: over the limit: {', '.join(over)}")
 
 
 main()

@@ -226,12 +226,9 @@ fn mark_stale(inode: &Inode, fields: Fields) {
 /// Whether the server has to be asked.
 fn must_fetch(inode: &Inode, wanted: Fields, care: Care) -> bool {
     let over = inode.data().attr_deadline() <= monotonic_nanos();
-    let wanted = if kept::keeps(inode) {
-        wanted.without(kept::FIELDS)
-    } else {
-        wanted
-    };
-    must_ask(wanted, care, inode.data().stale_fields(), over)
+    let must = |wanted| must_ask(wanted, care, inode.data().stale_fields(), over);
+    // Fewer fields are never more to ask for.
+    must(wanted) && (!kept::keeps(inode) || must(wanted.without(kept::FIELDS)))
 }
 
 /// Whether these attributes may still be believed.

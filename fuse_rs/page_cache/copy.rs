@@ -160,7 +160,8 @@ impl PageCopy {
         let copy = if is_lent {
             let lent = LentFolios::with_capacity(folios.len())?;
             // From here on nothing fails.
-            let lent = lend(&range, folios, lent);
+            let lent =
+                lend(&range, folios, lent).inspect_err(|error| inode.set_write_error(*error))?;
             Self::place(place, range, Content::lent(lent, inode.into()))
         } else {
             let data = UniqueArc::new(data, GFP_KERNEL)?;
@@ -275,17 +276,16 @@ impl Source for PageCopy {
 }
 
 /// Lends what is dirty of `folios`, which is `bytes` of the file and for which there is room in `to`.
-fn lend(bytes: &Range<u64>, folios: &mut [DirtyFolio], mut to: LentFolios) -> LentFolios {
+fn lend(bytes: &Range<u64>, folios: &mut [DirtyFolio], mut to: LentFolios) -> Result<LentFolios> {
     for folio in folios {
         let at = |position: u64| {
             let within = position.saturating_sub(folio.position());
             usize::try_from(within).map_or(folio.size(), |within| within.min(folio.size()))
         };
         let part = at(bytes.start)..at(bytes.end);
-        // A folio that has nothing of it stays dirty.
-        let _ = folio.lend(part, &mut to);
+        folio.lend(part, &mut to)?;
     }
-    to
+    Ok(to)
 }
 
 impl Parcel {

@@ -68,8 +68,7 @@ fn write_part(
                 return Err(EIO);
             }
             was_read = true;
-            read::fill_folio(inode, Some(file), folio)?;
-            stale::settle(inode, at, 1)?;
+            read::filled_folio(inode, Some(file), folio)?;
             continue;
         }
         let copied = folio.copy_present(part.start, part.len(), from);

@@ -3,12 +3,15 @@
 //! Waiting for the end of what goes on elsewhere.
 
 use crate::prelude::*;
+use kernel::error::to_result;
 use kernel_glue::sync::wait::WaitQueue;
 
 /// The end of something.
 #[pin_data]
 pub(super) struct Over {
     over: Atomic<bool>,
+    /// The error it ended with, as the kernel has it, or zero.
+    error: Atomic<i32>,
     #[pin]
     wait: WaitQueue,
 }
@@ -18,6 +21,7 @@ impl Over {
     pub(super) fn init() -> impl PinInit<Self> {
         pin_init!(Self {
             over: Atomic::new(false),
+            error: Atomic::new(0),
             wait <- new_wait_queue!("fuse_rs::Over::wait"),
         })
     }
@@ -31,6 +35,16 @@ impl Over {
     pub(super) fn set(&self) {
         self.over.store(true, Release);
         self.wait.wake_all();
+    }
+
+    /// It will be over with an error.
+    pub(super) fn fail(&self, error: Error) {
+        self.error.store(error.to_errno(), Relaxed);
+    }
+
+    /// Once it is over: how it ended.
+    pub(super) fn outcome(&self) -> Result {
+        to_result(self.error.load(Relaxed))
     }
 
     /// Waits until it is over.

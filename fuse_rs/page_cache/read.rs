@@ -61,12 +61,18 @@ impl Drop for Filled {
 impl Completion for Filled {
     fn complete(&mut self, _: &Arc<Connection>, answer: Result<Reply>) {
         // Folios of a run that has not been filled end with an error.
-        let Ok(Reply {
-            buffer: ReplyBuffer::Folios(run),
-            len,
-        }) = answer
-        else {
-            return;
+        let (run, len) = match answer {
+            Ok(Reply {
+                buffer: ReplyBuffer::Folios(run),
+                len,
+            }) => (run, len),
+            Ok(_) => return,
+            Err(error) => {
+                if let Some(over) = &self.over {
+                    over.fail(error);
+                }
+                return;
+            }
         };
         attributes::accessed(&self.inode);
         if len < run.len() {
@@ -83,6 +89,21 @@ impl Completion for Filled {
 /// A server that does not take part in ASYNC_READ gets one at a time: the caller waits, unless it
 /// is killed.
 fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urgency) -> Result {
+    if inode::connection(inode).has(InitFlags::ASYNC_READ) {
+        return send_read(inode, file, run, urgency, None);
+    }
+    let over = Over::new()?;
+    send_read(inode, file, run, Urgency::Foreground, Some(over.clone()))?;
+    over.wait()
+}
+
+fn send_read(
+    inode: &Inode,
+    file: Option<&OpenFile<'_>>,
+    run: FolioRun,
+    urgency: Urgency,
+    over: Option<Arc<Over>>,
+) -> Result {
     let node = inode::node(inode)?;
     let handle = file.and_then(|file| file.handle());
     let connection = inode::connection(inode);
@@ -93,16 +114,11 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
         flags: file.map_or(0, |file| file.flags()),
         lock_owner: None,
     };
-    let (over, urgency) = if connection.has(InitFlags::ASYNC_READ) {
-        (None, urgency)
-    } else {
-        (Some(Over::new()?), Urgency::Foreground)
-    };
     inode.data().add_read();
     let filled = Filled {
         inode: inode.into(),
         version: connection.attr_version(),
-        over: over.clone(),
+        over,
     };
     let done = KBox::new(filled, GFP_KERNEL)?;
     connection.post(
@@ -110,11 +126,7 @@ fn fill(inode: &Inode, file: Option<&OpenFile<'_>>, run: FolioRun, urgency: Urge
         // What is cached is for all who have the file open.
         Envelope::by_any_caller(node).with(handle.and_then(Handle::open_there)),
         Post::new(urgency, done).into_buffer(ReplyBuffer::Folios(run)),
-    )?;
-    match over {
-        Some(over) => over.wait(),
-        None => Ok(()),
-    }
+    )
 }
 
 fn range_of(folio: &LockedFolio) -> Range<u64> {
@@ -142,10 +154,31 @@ pub(crate) fn read_folio(
 }
 
 /// Starts filling a folio, which is unlocked at the end of that.
-pub(super) fn fill_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+fn fill_folio(inode: &Inode, file: Option<&OpenFile<'_>>, folio: LockedFolio) -> Result {
+    fill(inode, file, run_of(folio)?, Urgency::Foreground)
+}
+
+/// As [`fill_folio`], and waits for it.
+///
+/// # Errors
+///
+/// `EINTR` when the caller is killed, and the server's.
+pub(super) fn filled_folio(
+    inode: &Inode,
+    file: Option<&OpenFile<'_>>,
+    folio: LockedFolio,
+) -> Result {
+    let over = Over::new()?;
+    let run = run_of(folio)?;
+    send_read(inode, file, run, Urgency::Foreground, Some(over.clone()))?;
+    over.wait()?;
+    over.outcome()
+}
+
+fn run_of(folio: LockedFolio) -> Result<FolioRun> {
     let mut run = FolioRun::with_capacity(1)?;
     run.push(folio).map_err(|_| EIO)?;
-    fill(inode, file, run, Urgency::Foreground)
+    Ok(run)
 }
 
 /// Reads ahead, in requests as large as the server takes.
@@ -191,7 +224,10 @@ pub(super) fn believe(inode: &Inode, end: u64) -> Result {
     inode::node(inode)?;
     stale::catch_up(inode)?;
     if end > inode.size() || inode::connection(inode).has(InitFlags::AUTO_INVAL_DATA) {
-        attributes::refresh_some(inode, Fields::SIZE.with(Fields::MTIME))?;
+        let wanted = Fields::SIZE.with(Fields::MTIME);
+        if !attributes::are_fresh(inode, wanted) {
+            attributes::fetch(inode, None)?;
+        }
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ mod prelude {
 
 use control::UserLimits;
 use kernel::prelude::*;
+use kernel_glue::mem::reserve::Reserve;
 use registration::Registrations;
 
 module! {
@@ -67,6 +68,8 @@ module! {
 /// The loaded module.
 struct FuseRs {
     _registrations: Registrations,
+    /// Goes after everybody who uses it.
+    _reserve: Reserve,
 }
 
 impl kernel::Module for FuseRs {
@@ -81,6 +84,7 @@ impl kernel::Module for FuseRs {
                     *module_parameters::max_user_congthresh.value_ref(),
                 ),
             )?,
+            _reserve: Reserve::new(),
         })
     }
 }

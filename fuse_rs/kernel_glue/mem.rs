@@ -3,4 +3,5 @@
 //! Memory.
 
 pub mod pages;
+pub mod reserve;
 pub mod user_pages;

@@ -2,6 +2,7 @@
 
 //! Data in pages of our own.
 
+use super::reserve;
 use crate::bindings;
 use crate::mm::folio::LockedFolio;
 use crate::uio::MessageSink;
@@ -64,6 +65,15 @@ impl OwnedFolio {
             .find_map(|order| Self::allocate(gfp | bindings::FUSE_RS_GFP_LARGE as u32, order))
             .or_else(|| Self::allocate(gfp, 0))
             .ok_or(ENOMEM)
+    }
+
+    /// An empty folio of `1 << order` pages that somebody else has given up, if there is one.
+    fn from_reserve(order: u32) -> Option<Self> {
+        if order != MAX_PRIVATE_ORDER {
+            return None;
+        }
+        // INVARIANT: The only reference is ours, and nothing is filled.
+        reserve::take().map(|folio| Self { folio, filled: 0 })
     }
 
     /// Size in bytes.
@@ -173,6 +183,10 @@ unsafe impl Sync for OwnedFolio {}
 
 impl Drop for OwnedFolio {
     fn drop(&mut self) {
+        let is_large = self.size() == PAGE_SIZE << MAX_PRIVATE_ORDER;
+        if is_large && self.is_unshared() && reserve::keep(self.folio).is_ok() {
+            return;
+        }
         // SAFETY: Gives up the reference the allocation came with.
         unsafe { bindings::fuse_rs_helper_folio_put(self.folio.as_ptr()) };
     }
@@ -356,7 +370,10 @@ impl PageData {
                 // What comes in small pieces gets folios of growing size.
                 let wanted = (len - done).max(self.len) / PAGE_SIZE;
                 let order = wanted.checked_ilog2().unwrap_or(0).min(MAX_PRIVATE_ORDER);
-                let folio = OwnedFolio::up_to(bindings::GFP_KERNEL, order)?;
+                let folio = match OwnedFolio::from_reserve(order) {
+                    Some(folio) => folio,
+                    None => OwnedFolio::up_to(bindings::GFP_KERNEL, order)?,
+                };
                 self.folios.push(folio, GFP_KERNEL)?;
             }
             done += added;

@@ -129,8 +129,8 @@ impl Drop for Written {
 }
 
 impl PageCopy {
-    /// Queues `range` of the file, which is dirty in `folios` and has been copied to `data`, or is
-    /// lent if that is empty. It is sent by [`send_queued`](super::in_flight::send_queued).
+    /// Queues `range` of the file, which is dirty in `folios` and has been copied to `data`; if that
+    /// is empty, it is lent or copied. It is sent by [`send_queued`](super::in_flight::send_queued).
     ///
     /// # Errors
     ///
@@ -140,8 +140,10 @@ impl PageCopy {
         range: Range<u64>,
         folios: &mut [DirtyFolio],
         data: PageData,
+        lend_it: bool,
         open: Option<Arc<ServerOpen>>,
     ) -> Result {
+        let is_lent = lend_it && data.is_empty();
         let len = range.end.saturating_sub(range.start);
         let op = Write {
             fh: open.as_ref().map_or(FileHandle(0), |open| open.fh()),
@@ -156,13 +158,23 @@ impl PageCopy {
         let place_for_end = KBox::<Written>::new_uninit(GFP_KERNEL)?;
         let memory = RequestMemory::for_body::<WriteIn>()?;
         let reply = ReplyBuffer::for_shape(op.shape())?;
-        let is_lent = data.is_empty();
-        let copy = if is_lent {
+        let copy = if data.is_empty() {
             let lent = LentFolios::with_capacity(folios.len())?;
-            // From here on nothing fails.
             let lent =
                 lend(&range, folios, lent).inspect_err(|error| inode.set_write_error(*error))?;
-            Self::place(place, range, Content::lent(lent, inode.into()))
+            if is_lent {
+                Self::place(place, range, Content::lent(lent, inode.into()))
+            } else {
+                let data = lent
+                    .copy()
+                    .and_then(|data| Ok(UniqueArc::new(data, GFP_KERNEL)?));
+                let data =
+                    data.inspect_err(|_| folios.iter_mut().for_each(DirtyFolio::take_back))?;
+                // Counted by us before the kernel does no longer.
+                let copy = Self::place(place, range, Content::copied(data, inode.into()));
+                drop(lent);
+                copy
+            }
         } else {
             let data = UniqueArc::new(data, GFP_KERNEL)?;
             Self::place(place, range, Content::copied(data, inode.into()))

@@ -83,7 +83,7 @@ impl<'a> Batch<'a> {
         let lent = dirty
             .only_run()
             .map(|run| in_file(&run))
-            .filter(|part| self.may_lend && part.len() <= self.most);
+            .filter(|part| part.len() <= self.most);
         if let Some(part) = lent {
             self.make_room(&folio, &part, false)?;
         } else if dirty == DirtyPages::NONE {
@@ -139,7 +139,14 @@ impl<'a> Batch<'a> {
             self.folios.drain_all().for_each(DirtyFolio::written);
             return Err(EIO);
         }
-        let queued = PageCopy::queue(self.inode, range, &mut self.folios, data, open);
+        let queued = PageCopy::queue(
+            self.inode,
+            range,
+            &mut self.folios,
+            data,
+            self.may_lend,
+            open,
+        );
         if queued.is_err() {
             self.folios.clear();
             return queued;

@@ -142,11 +142,13 @@ impl DirtyFolio {
         // SAFETY: The folio is locked, was made clean for I/O by the type's invariants, and is not
         // being written back, since the kernel gives out only such that are not.
         unsafe { to.push(folio.pointer(), bytes) }?;
-        if self.size > PAGE_SIZE {
-            folio.clear_dirty_bits();
-        }
         self.lent = true;
         Ok(())
+    }
+
+    /// What was lent of it is not written: it is dirty as before.
+    pub fn take_back(&mut self) {
+        self.lent = false;
     }
 
     /// The content is copied or lent: for the kernel, the folio is written or being so.
@@ -154,6 +156,8 @@ impl DirtyFolio {
         if let Some(mut folio) = self.folio.take() {
             if !self.lent {
                 folio.pass_through_writeback();
+            } else if self.size > PAGE_SIZE {
+                folio.clear_dirty_bits();
             }
             self.unlock(folio);
         }

@@ -308,4 +308,3 @@ struct folio *fuse_rs_helper_page_folio(struct page *page)
 {
 	return page_folio(page);
 }
-

@@ -135,7 +135,7 @@ impl DirtyFolio {
     /// `ENOMEM` if there is no room in `to`; `EINVAL` if it does not have the bytes, or is lent.
     pub fn lend(&mut self, bytes: Range<usize>, to: &mut LentFolios) -> Result {
         let lies_in_it = bytes.start % PAGE_SIZE == 0 && bytes.end <= self.size;
-        let folio = self.folio.as_mut().filter(|_| !self.lent).ok_or(EINVAL)?;
+        let folio = self.folio.as_ref().filter(|_| !self.lent).ok_or(EINVAL)?;
         if bytes.is_empty() || !lies_in_it {
             return Err(EINVAL);
         }

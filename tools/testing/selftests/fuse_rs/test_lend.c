@@ -60,6 +60,22 @@ static void store_and_queue(size_t at, char byte)
 	CHECK_EQ(held(), 1);
 }
 
+/* The server holds one WRITE, another is queued, and another worker waits for the page of that. */
+static struct worker another_that_waits(void)
+{
+	struct worker other;
+
+	start_lending(NEVER);
+	other = another(O_RDWR, "file");
+	store_and_hold(0, 'x');
+	store_and_queue(2 * PAGE, 'y');
+	/* That of the first is with the server. */
+	CHECK_EQ(tell(&other, wait_for_page, 0, 0), 0);
+	begin(&other, wait_for_page, 2 * PAGE, 0);
+	CHECK(waits(&other));
+	return other;
+}
+
 /* The server stores what it was sent, and that is what was stored. */
 static void end_with(size_t at, char byte)
 {
@@ -73,16 +89,8 @@ static void end_with(size_t at, char byte)
 
 TEST(a_page_is_being_written_back_until_the_server_takes_it)
 {
-	struct worker other;
+	struct worker other = another_that_waits();
 
-	start_lending(NEVER);
-	other = another(O_RDWR, "file");
-	store_and_hold(0, 'x');
-	store_and_queue(2 * PAGE, 'y');
-	/* That of the first is with the server. */
-	CHECK_EQ(tell(&other, wait_for_page, 0, 0), 0);
-	begin(&other, wait_for_page, 2 * PAGE, 0);
-	CHECK(waits(&other));
 	CHECK_EQ(temporary_pages(), 0);
 	let_go(fs, 0, 0);
 	EVENTUALLY(held() == 1);
@@ -224,14 +232,8 @@ TEST(a_server_whose_memory_does_not_come_keeps_no_page)
 
 TEST(a_killed_server_gives_pages_back)
 {
-	struct worker other;
+	struct worker other = another_that_waits();
 
-	start_lending(NEVER);
-	other = another(O_RDWR, "file");
-	store_and_hold(0, 'x');
-	store_and_queue(2 * PAGE, 'y');
-	begin(&other, wait_for_page, 2 * PAGE, 0);
-	CHECK(waits(&other));
 	CHECK_EQ(umount2(fs->mnt, MNT_FORCE), -1);
 	CHECK(result(&other) <= 0);
 	CHECK(tell(&w, file_msync, MS_SYNC, 0) < 0);

@@ -6,6 +6,8 @@ pub mod attr_version;
 pub mod background;
 pub mod barrier;
 pub mod belief;
+pub mod dax_map;
+pub mod dax_window;
 pub mod dirents;
 pub mod dirty_pages;
 pub mod file_id;

@@ -7,6 +7,7 @@
 
 pub mod attr;
 pub mod create;
+pub mod dax;
 pub mod entry;
 pub mod extension;
 pub mod forget;

@@ -133,6 +133,16 @@ flag_set! {
 }
 
 flag_set! {
+    /// What can be done with a mapping in the DAX window (`FUSE_SETUPMAPPING_FLAG_*`).
+    MappingFlags(u64) {
+        /// It can be written.
+        WRITE = 1 << 0;
+        /// It can be read.
+        READ = 1 << 1;
+    }
+}
+
+flag_set! {
     /// Properties of a WRITE (`FUSE_WRITE_*`).
     WriteFlags(u32) {
         /// The data comes from the page cache: identity and file handle are guesses.

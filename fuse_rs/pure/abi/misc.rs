@@ -247,6 +247,40 @@ pub struct SyncfsIn {
     pub padding: u64,
 }
 
+/// Body of SETUPMAPPING.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetupMappingIn {
+    /// An open file, or all ones.
+    pub fh: u64,
+    /// Where the mapping starts in the file.
+    pub foffset: u64,
+    /// Bytes of the mapping.
+    pub len: u64,
+    /// [`super::flags::MappingFlags`].
+    pub flags: u64,
+    /// Where the mapping starts in the window.
+    pub moffset: u64,
+}
+
+/// Head of REMOVEMAPPING.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RemoveMappingIn {
+    /// How many [`RemoveMappingOne`] follow.
+    pub count: u32,
+}
+
+/// One mapping of REMOVEMAPPING.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RemoveMappingOne {
+    /// Where the mapping starts in the window.
+    pub moffset: u64,
+    /// Bytes of the mapping.
+    pub len: u64,
+}
+
 wire_size!(
     ForgetIn = 8,
     BatchForgetIn = 8,
@@ -269,4 +303,7 @@ wire_size!(
     GetxattrOut = 8,
     SetxattrIn = 16,
     SyncfsIn = 8,
+    SetupMappingIn = 40,
+    RemoveMappingIn = 4,
+    RemoveMappingOne = 16,
 );

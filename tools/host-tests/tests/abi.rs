@@ -187,6 +187,9 @@ fn layouts() -> Vec<Layout> {
         GetxattrIn = fuse_getxattr_in { size, padding }
         GetxattrOut = fuse_getxattr_out { size, padding }
         SyncfsIn = fuse_syncfs_in { padding }
+        SetupMappingIn = fuse_setupmapping_in { fh, foffset, len, flags, moffset }
+        RemoveMappingIn = fuse_removemapping_in { count }
+        RemoveMappingOne = fuse_removemapping_one { moffset, len }
         SetxattrIn = fuse_setxattr_in { size, flags, setxattr_flags, padding }
     }
 }
@@ -334,6 +337,7 @@ fn flags_are_those_of_the_header() {
         ("OpenFlags", "FOPEN_", 0..numbers.len()),
         ("OpenInFlags", "FUSE_OPEN_", 0..numbers.len()),
         ("AttrFlags", "FUSE_ATTR_", 0..numbers.len()),
+        ("MappingFlags", "FUSE_SETUPMAPPING_FLAG_", 0..numbers.len()),
         ("WriteFlags", "FUSE_WRITE_", 0..numbers.len()),
         ("IoctlFlags", "FUSE_IOCTL_", 0..numbers.len()),
         ("PollFlags", "FUSE_POLL_", 0..numbers.len()),

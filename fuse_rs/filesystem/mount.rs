@@ -23,6 +23,7 @@ use crate::control::Listing;
 use crate::page_cache::lender::Lender;
 use crate::prelude::*;
 use fuse_pure::abi::init::InitFlags;
+use fuse_pure::logic::negotiate::Dax;
 use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::logic::negotiate::Offer;
 use kernel::sync::aref::ARef;
@@ -232,6 +233,7 @@ impl MountOperations for Fuse {
             default_timeout: config.control.default_request_timeout(),
             max_timeout: config.control.max_request_timeout(),
             page_size: PAGE_SIZE as u32,
+            dax: Dax::Never,
         };
         mount
             .connection

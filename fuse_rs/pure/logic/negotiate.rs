@@ -7,6 +7,7 @@ use crate::abi::init::InitFlags;
 use crate::abi::init::InitIn;
 use crate::abi::init::InitOut;
 use crate::abi::init::COMPAT_22_INIT_OUT;
+use crate::logic::dax_window::RANGE_SHIFT;
 use zerocopy::IntoBytes;
 
 /// Whether a feature is offered to servers, and if not, why.
@@ -14,6 +15,10 @@ use zerocopy::IntoBytes;
 pub enum Support {
     /// Offered to every server.
     Offered,
+    /// Offered if there is a DAX window.
+    WithWindow,
+    /// Offered if there is one, and the server is to say which files are to use it.
+    WithChoice,
     /// Not offered; the reason is for people.
     Not(&'static str),
 }
@@ -41,6 +46,8 @@ macro_rules! features {
 
 use Support::Not;
 use Support::Offered;
+use Support::WithChoice;
+use Support::WithWindow;
 
 features! {
     ASYNC_READ: Offered;
@@ -69,13 +76,13 @@ features! {
     CACHE_SYMLINKS: Offered;
     NO_OPENDIR_SUPPORT: Offered;
     EXPLICIT_INVAL_DATA: Offered;
-    MAP_ALIGNMENT: Not("DAX is not implemented yet");
+    MAP_ALIGNMENT: WithWindow;
     SUBMOUNTS: Not("only virtio-fs uses it");
     HANDLE_KILLPRIV_V2: Offered;
     SETXATTR_EXT: Offered;
     INIT_EXT: Offered;
     SECURITY_CTX: Offered;
-    HAS_INODE_DAX: Not("DAX is not implemented yet");
+    HAS_INODE_DAX: WithChoice;
     CREATE_SUPP_GROUP: Offered;
     HAS_EXPIRE_ONLY: Offered;
     DIRECT_IO_ALLOW_MMAP: Offered;
@@ -87,17 +94,28 @@ features! {
     REQUEST_TIMEOUT: Offered;
 }
 
+/// Which files use the DAX window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dax {
+    /// None, or there is no window.
+    Never,
+    /// All.
+    Always,
+    /// Those of which the server says so.
+    Inode,
+}
+
 /// The flags that are offered.
-pub const fn offered() -> InitFlags {
-    let mut set = InitFlags::empty();
-    let mut i = 0;
-    while i < FEATURES.len() {
-        if let Support::Offered = FEATURES[i].support {
-            set = set.with(FEATURES[i].flag);
-        }
-        i += 1;
-    }
-    set
+pub fn offered(dax: Dax) -> InitFlags {
+    let is_offered = |support| match support {
+        Offered => true,
+        WithWindow => dax != Dax::Never,
+        WithChoice => dax == Dax::Inode,
+        Not(_) => false,
+    };
+    FEATURES.iter().fold(InitFlags::empty(), |set, feature| {
+        set.with(InitFlags::when(is_offered(feature.support), feature.flag))
+    })
 }
 
 /// What the client offers and what bounds the answer.
@@ -121,6 +139,8 @@ pub struct Offer {
     pub max_timeout: u32,
     /// Size of a page in bytes.
     pub page_size: u32,
+    /// Which files are to use the DAX window.
+    pub dax: Dax,
 }
 
 /// Pages per request when the server does not say.
@@ -161,6 +181,8 @@ pub struct Negotiated {
     pub time_gran: u32,
     /// Seconds until a request that is not answered ends the connection.
     pub request_timeout: Option<u32>,
+    /// Which files use the DAX window.
+    pub dax: Dax,
 }
 
 /// Why a server's INIT reply ends the connection.
@@ -177,7 +199,7 @@ pub enum Refusal {
 impl Offer {
     /// The body of INIT.
     pub fn request(&self) -> InitIn {
-        let flags = offered();
+        let flags = offered(self.dax);
         InitIn {
             major: abi::MAJOR,
             minor: abi::MINOR,
@@ -214,7 +236,7 @@ impl Offer {
         } else {
             low
         }
-        .intersect(offered());
+        .intersect(offered(self.dax));
         // An older server that keeps locks keeps both sorts.
         let both = out.minor < FLOCK_MINOR && features.contains(InitFlags::POSIX_LOCKS);
         let features = features.with(InitFlags::when(both, InitFlags::FLOCK_LOCKS));
@@ -265,6 +287,18 @@ impl Offer {
             } else {
                 0
             }),
+            dax: self.dax(features, out.map_alignment),
+        }
+    }
+
+    /// Which files use the DAX window, of which the server can align mappings to a power of two.
+    fn dax(&self, features: InitFlags, alignment: u16) -> Dax {
+        let fits =
+            !features.contains(InitFlags::MAP_ALIGNMENT) || u32::from(alignment) <= RANGE_SHIFT;
+        match self.dax {
+            Dax::Inode if !features.contains(InitFlags::HAS_INODE_DAX) => Dax::Never,
+            dax if fits => dax,
+            _ => Dax::Never,
         }
     }
 
@@ -309,6 +343,7 @@ mod tests {
             default_timeout: 0,
             max_timeout: 0,
             page_size: 4096,
+            dax: Dax::Never,
         }
     }
 
@@ -446,10 +481,51 @@ mod tests {
         let n = offer().accept(o.as_bytes()).unwrap();
         // The one excludes the other.
         let explicit = InitFlags::EXPLICIT_INVAL_DATA;
-        assert_eq!(n.features, offered().without(explicit));
+        assert_eq!(n.features, offered(Dax::Never).without(explicit));
         o.flags = explicit.low();
         let n = offer().accept(o.as_bytes()).unwrap();
         assert!(n.features.contains(explicit));
+    }
+
+    #[test]
+    fn the_window_is_used_as_the_server_can() {
+        let (align, inode) = (InitFlags::MAP_ALIGNMENT, InitFlags::HAS_INODE_DAX);
+        let flags = |dax| {
+            InitFlags::from_halves(
+                offer_dax(dax).request().flags,
+                offer_dax(dax).request().flags2,
+            )
+        };
+        fn offer_dax(dax: Dax) -> Offer {
+            Offer { dax, ..offer() }
+        }
+        let terms = |dax, flags: InitFlags, map_alignment| {
+            let mut out = out();
+            out.flags |= InitFlags::INIT_EXT.with(flags).low();
+            out.flags2 = flags.high();
+            out.map_alignment = map_alignment;
+            offer_dax(dax).accept(out.as_bytes()).unwrap().dax
+        };
+        assert_eq!(
+            flags(Dax::Never).intersect(align.with(inode)),
+            InitFlags::empty()
+        );
+        assert_eq!(flags(Dax::Always).intersect(align.with(inode)), align);
+        assert_eq!(
+            flags(Dax::Inode).intersect(align.with(inode)),
+            align.with(inode)
+        );
+        for fits in [0, 12, 21] {
+            assert_eq!(terms(Dax::Always, align, fits), Dax::Always);
+        }
+        for too_large in [22, 63, u16::MAX] {
+            assert_eq!(terms(Dax::Always, align, too_large), Dax::Never);
+            // Without the flag the field is not there.
+            assert_eq!(terms(Dax::Always, inode, too_large), Dax::Always);
+        }
+        assert_eq!(terms(Dax::Inode, align.with(inode), 12), Dax::Inode);
+        assert_eq!(terms(Dax::Inode, align, 12), Dax::Never);
+        assert_eq!(terms(Dax::Never, align.with(inode), 12), Dax::Never);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use fuse_pure::logic::dirents::{Entries, NAME_MAX};
 use fuse_pure::logic::dirty_pages::DirtyPages;
 use fuse_pure::logic::forget_turn::{ForgetTurn, Turn, FORGETS, REQUESTS};
 use fuse_pure::logic::listing::{Fill, Listing, Span, Stamp, Start, Tail, Walk};
-use fuse_pure::logic::negotiate::{offered, Offer};
+use fuse_pure::logic::negotiate::{offered, Dax, Offer};
 use fuse_pure::op::attr::{Getattr, Setattr};
 use fuse_pure::op::create::{Create, Named};
 use fuse_pure::op::name::{Readlink, Rename2};
@@ -47,6 +47,7 @@ fn offer() -> impl Strategy<Value = Offer> {
             default_timeout: timeouts.0,
             max_timeout: timeouts.1,
             page_size: 4096,
+            dax: Dax::Inode,
         })
 }
 
@@ -87,7 +88,7 @@ proptest! {
     fn negotiation_stays_within_limits(offer in offer(), body in init_body()) {
         if let Ok(terms) = offer.accept(&body) {
             prop_assert!(terms.minor >= 12 && terms.minor <= 46);
-            prop_assert_eq!(terms.features.without(offered()), InitFlags::empty());
+            prop_assert_eq!(terms.features.without(offered(Dax::Inode)), InitFlags::empty());
             prop_assert!(terms.max_readahead <= offer.max_readahead);
             prop_assert!(terms.max_write >= 4096);
             prop_assert!(terms.max_pages >= 1);

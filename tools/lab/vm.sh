@@ -12,9 +12,9 @@ remove_old_runs() {
 
 # The stock kernel, by virtme-ng. $1: the place of this run's files.
 boot_stock() {
-	bounded vng -r "/usr/lib/modules/$ABI/vmlinuz.unsigned" --disable-kvm --force-9p \
-		--cpus "$cpus" --memory "${VM_MEMORY:-2G}" -a "$args mitigations=off quiet $append" \
-		--rwdir /fuse_rs "${qemu[@]}" -- \
+	bounded "$1" vng -r "/usr/lib/modules/$ABI/vmlinuz.unsigned" --disable-kvm --force-9p \
+		--cpus "$cpus" --memory "$memory" -a "$args mitigations=off quiet $append" \
+		--rwdir /fuse_rs ${qemu:+"--qemu-opts=${qemu[*]}"} -- \
 		bash /fuse_rs/tools/lab/guest "$1" "${load:-0}" "$module"
 }
 
@@ -24,8 +24,8 @@ boot_checking() {
 	local share=security_model=none,multidevs=remap
 	# With five levels of page tables KASAN errs in an interrupt that comes while the kernel
 	# finds out what the CPU can do, and never ends telling so.
-	bounded qemu-system-x86_64 -machine q35 -cpu max,la57=off -accel tcg,thread=multi -no-reboot \
-		-smp "$cpus" -m "${VM_MEMORY:-2G}" -nodefaults -display none -serial "file:$1/console" \
+	bounded "$1" qemu-system-x86_64 -machine q35 -cpu max,la57=off -accel tcg,thread=multi -no-reboot \
+		-smp "$cpus" -m "$memory" -nodefaults -display none -serial "file:$1/console" \
 		-fsdev "local,id=root,path=/,readonly=on,$share" \
 		-device virtio-9p-pci,fsdev=root,mount_tag=lab_root \
 		-fsdev "local,id=clone,path=/fuse_rs,$share" \
@@ -40,9 +40,10 @@ boot_checking() {
 			init=/fuse_rs/tools/lab/checking/init lab_run=$1 lab_load=${load:-0} lab_module=$module"
 }
 
-# A command in the root, with the time limit.
+# A command in the root, with the time limit and the VM's devices. $1: the place of this run's files.
 bounded() {
-	LAB_KERNEL=$KERNEL timeout --foreground "${VM_TIMEOUT:-$limit}" "$0" enter "$@"
+	LAB_KERNEL=$KERNEL timeout --foreground "${VM_TIMEOUT:-$limit}" \
+		"$0" enter /fuse_rs/tools/lab/with-devices "$@"
 }
 
 # A person at a terminal gets one in the VM, and no time limit.
@@ -68,23 +69,28 @@ close_terminal() {
 }
 
 vm() {
-	local args='initcall_blacklist=fuse_init,virtio_fs_init' load=1 cpus=${VM_CPUS:-2} qemu=() kind=
-	local boot=boot_stock append='' module=/fuse_rs/fuse_rs.ko limit=1200
+	local args='initcall_blacklist=fuse_init,virtio_fs_init' load=1 cpus=${VM_CPUS:-2} kind=
+	local memory=${VM_MEMORY:-2G} qemu=() daemons=()
+	local boot=boot_stock append='' module=/fuse_rs/fuse_rs.ko limit=1200 stock_only=
 	while [[ ${1:-} == --* ]]; do
 		case $1 in
 		--kernel) kind=${2:-} && shift ;;
-		--beside) args='' ;;
+		--beside) args='' stock_only=1 ;;
 		--no-module) load= ;;
 		--append)
 			append=$2
 			shift
 			;;
 		--icount)
-			cpus=1
-			qemu+=(--qemu-opts='-icount shift=0,sleep=off')
+			cpus=1 stock_only=1
+			qemu+=(-icount 'shift=0,sleep=off')
 			;;
 		--plugin)
-			qemu+=(--qemu-opts="-plugin $2")
+			qemu+=(-plugin "$2") stock_only=1
+			shift
+			;;
+		--virtiofs)
+			add_device virtiofs "$2"
 			shift
 			;;
 		--) shift && break ;;
@@ -93,7 +99,7 @@ vm() {
 		shift
 	done
 	if [ -n "$kind" ]; then
-		[ ${#qemu[@]} = 0 ] && [ -n "$args" ] ||
+		[ -z "$stock_only" ] ||
 			die "vm: --beside, --icount and --plugin are for the stock kernel"
 		checking_kernel "$kind"
 		checking_module "$kind"
@@ -103,6 +109,7 @@ vm() {
 	local run=$CLONE/build/vm.$$ rc=0 input=/dev/null terminal='' watcher='' status
 	mkdir -p "$run" "$CLONE/build/results"
 	printf '%s\n' "$*" >"$run/command"
+	printf '%s\n' "${daemons[@]}" >"$run/devices"
 	if [ -t 0 ] && [ -t 1 ]; then
 		input=/dev/stdin
 		open_terminal

@@ -20,3 +20,4 @@
 #include <linux/writeback.h>
 #include <linux/xattr.h>
 #include "helpers/helpers.h"
+#include "helpers/virtio.h"

@@ -21,6 +21,7 @@ pub mod sys;
 pub mod sysctl;
 pub mod uio;
 pub mod vfs;
+pub mod virtio;
 
 // `i_size` is read and written in one piece, which on 32 bits it is not; and numbers that need more
 // go into `unsigned long` and pointers: moments in nanoseconds, ids, pages of a file.

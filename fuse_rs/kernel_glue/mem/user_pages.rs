@@ -217,9 +217,14 @@ impl UserPages {
         })
     }
 
+    /// Something is written to them.
+    pub(crate) fn set_filled(&mut self) {
+        self.filled = true;
+    }
+
     /// Fills the first `len` bytes from `source`; `false` if it gave fewer.
     pub fn fill(&mut self, source: &mut IovIterSource<'_>, len: usize) -> bool {
-        self.filled = true;
+        self.set_filled();
         let mut left = len;
         for mut piece in self.pieces() {
             if left == 0 {
@@ -264,6 +269,11 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
+    /// Page, offset and length.
+    pub(crate) fn place(&self) -> (*mut bindings::page, usize, usize) {
+        (self.page, self.offset, self.len)
+    }
+
     /// Copies the bytes to `dest`; `false` if it did not take all.
     pub(crate) fn copy_to_iter(&self, dest: &mut IovIterDest<'_>) -> bool {
         // SAFETY: The page is valid by the type's invariants, and so is the iterator.

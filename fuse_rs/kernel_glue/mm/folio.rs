@@ -308,6 +308,22 @@ impl FolioRun {
         true
     }
 
+    /// The folios.
+    pub(crate) fn folios(&self) -> &[LockedFolio] {
+        &self.folios
+    }
+
+    /// The first `len` bytes were filled by somebody who was given the memory: zeroes the rest.
+    pub fn set_filled(&mut self, len: usize) {
+        let mut left = len;
+        for folio in self.folios.iter_mut() {
+            let part = left.min(folio.size());
+            folio.zero_from(part);
+            left -= part;
+        }
+        self.filled = true;
+    }
+
     /// Ends the read of all folios: with success if the run has been filled.
     pub fn end(self) {
         drop(self);

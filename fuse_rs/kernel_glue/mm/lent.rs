@@ -74,6 +74,12 @@ impl FolioParts {
         Iterator::chain(self.first.iter(), self.rest.iter())
     }
 
+    /// The folios, and what of them.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (*mut bindings::folio, Range<usize>)> + '_ {
+        self.parts()
+            .map(|part| (part.folio.as_ptr(), part.bytes.clone()))
+    }
+
     /// Page by page: where it is, and how many of its bytes belong to this from its start on.
     pub(crate) fn pages(&self) -> impl Iterator<Item = PageRef> + '_ {
         self.parts().flat_map(|part| {

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Drivers of virtio devices.
+
+use super::queue::Queue;
+use super::table::Load;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+use kernel::workqueue;
+
+/// A driver; the value is what it keeps of a device.
+///
+/// # Context
+///
+/// All functions are called in process context, and may sleep.
+pub trait Driver: Send + Sync + Sized + 'static {
+    /// The kind of device.
+    const ID: u32;
+    /// What all devices share.
+    type Shared: Send + Sync + 'static;
+    /// What travels through its queues.
+    type Load: Load;
+
+    /// Where its work is done. There is a queue as long as the driver is registered.
+    fn work_queue() -> Option<&'static workqueue::Queue>;
+
+    /// How many queues the device has.
+    ///
+    /// # Errors
+    ///
+    /// Any: the device is not used.
+    fn count_queues(config: &Config<'_>) -> Result<usize>;
+
+    /// The name of a queue.
+    fn queue_name(index: usize) -> &'static CStr;
+
+    /// A new device.
+    fn new(shared: &Arc<Self::Shared>, config: &Config<'_>) -> impl PinInit<Self, Error>;
+
+    /// Its queues exist.
+    ///
+    /// # Errors
+    ///
+    /// Any: the device is not used.
+    fn started(device: &Arc<Device<Self>>) -> Result;
+
+    /// The device has given a load back, and says that it has written so many bytes: not more than
+    /// there are.
+    fn returned(device: &Arc<Device<Self>>, queue: usize, load: Self::Load, written: usize);
+
+    /// The queue may have room.
+    fn has_room(device: &Arc<Device<Self>>, queue: usize);
+
+    /// The device is about to go.
+    fn removing(device: &Arc<Device<Self>>);
+
+    /// A load comes back from a device that cannot be used any more.
+    fn lost(device: &Arc<Device<Self>>, load: Self::Load);
+}
+
+/// The configuration of a device.
+pub struct Config<'a> {
+    device: NonNull<bindings::virtio_device>,
+    _borrow: PhantomData<&'a ()>,
+}
+
+impl Config<'_> {
+    /// Reads `to.len()` bytes from `offset`.
+    pub fn read(&self, offset: u32, to: &mut [u8]) {
+        // SAFETY: The device is valid, and `to` is as long.
+        unsafe {
+            bindings::fuse_rs_helper_virtio_read(
+                self.device.as_ptr(),
+                offset,
+                to.as_mut_ptr().cast(),
+                to.len(),
+            );
+        }
+    }
+
+    /// Reads a number at `offset`.
+    pub fn read_u32(&self, offset: u32) -> u32 {
+        let mut bytes = [0; 4];
+        self.read(offset, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+}
+
+/// A device with a driver.
+#[pin_data]
+pub struct Device<D: Driver> {
+    device: NonNull<bindings::virtio_device>,
+    queues: KVec<Arc<Queue<D>>>,
+    #[pin]
+    data: D,
+}
+
+// SAFETY: The pointer is used by those only who know that the device is there.
+unsafe impl<D: Driver> Send for Device<D> {}
+// SAFETY: As above.
+unsafe impl<D: Driver> Sync for Device<D> {}
+
+impl<D: Driver> Deref for Device<D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        &self.data
+    }
+}
+
+impl<D: Driver> Device<D> {
+    /// The queues.
+    pub fn queues(&self) -> &[Arc<Queue<D>>] {
+        &self.queues
+    }
+
+    /// # Safety
+    ///
+    /// `device` is a device that is being probed by the driver.
+    unsafe fn probe(device: NonNull<bindings::virtio_device>) -> Result<Arc<Self>> {
+        // SAFETY: By the safety requirements.
+        let shared = unsafe { Registration::<D>::shared_of(device.as_ptr()) };
+        let config = Config {
+            device,
+            _borrow: PhantomData,
+        };
+        let count = D::count_queues(&config)?;
+        let mut queues = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count {
+            queues.push(Queue::new(index)?, GFP_KERNEL)?;
+        }
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                device,
+                queues,
+                data <- D::new(shared, &config),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The device is there, and has no queues.
+        unsafe { this.start() }?;
+        D::started(&this).inspect_err(|_| {
+            // SAFETY: It was just started.
+            unsafe { this.stop() };
+        })?;
+        Ok(this)
+    }
+
+    /// # Safety
+    ///
+    /// The device is there, and has no queues.
+    unsafe fn start(self: &Arc<Self>) -> Result {
+        let count = self.queues.len();
+        let mut raw = KVec::from_elem(core::ptr::null_mut(), count, GFP_KERNEL)?;
+        let mut infos = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count {
+            infos.push(
+                bindings::virtqueue_info {
+                    name: D::queue_name(index).as_char_ptr(),
+                    callback: Some(returned::<D>),
+                    ctx: false,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        // The first queue does not belong to a CPU.
+        let mut affinity: bindings::irq_affinity = pin_init::zeroed();
+        affinity.pre_vectors = 1;
+        // SAFETY: The arrays are as long, and the device has no queues.
+        to_result(unsafe {
+            bindings::fuse_rs_helper_virtio_set_private(
+                self.device.as_ptr(),
+                Arc::as_ptr(self).cast_mut().cast(),
+            );
+            bindings::fuse_rs_helper_virtio_find_queues(
+                self.device.as_ptr(),
+                u32::try_from(count)?,
+                raw.as_mut_ptr(),
+                infos.as_mut_ptr(),
+                &mut affinity,
+            )
+        })?;
+        let opened = self.queues.iter().zip(&raw).try_for_each(|(queue, raw)| {
+            let raw = NonNull::new(*raw).ok_or(ENOENT)?;
+            // SAFETY: It was just made, and is deleted by `stop`.
+            unsafe { queue.open(raw, self) }
+        });
+        // SAFETY: The device has its queues.
+        unsafe {
+            if let Err(error) = opened {
+                self.stop();
+                return Err(error);
+            }
+            bindings::fuse_rs_helper_virtio_ready(self.device.as_ptr());
+        }
+        Ok(())
+    }
+
+    /// Resets the device, and deletes its queues.
+    ///
+    /// # Safety
+    ///
+    /// The device is there.
+    unsafe fn stop(self: &Arc<Self>) {
+        self.queues.iter().for_each(|queue| queue.close());
+        // SAFETY: The device is there. Nobody adds anything any more, and nobody notifies it after
+        // the wait.
+        unsafe {
+            bindings::synchronize_rcu();
+            bindings::virtio_reset_device(self.device.as_ptr());
+        }
+        for mut closed in self.queues.iter().filter_map(|queue| queue.take()) {
+            // SAFETY: The device was just reset.
+            while let Some(load) = unsafe { closed.take() } {
+                D::lost(self, load);
+            }
+        }
+        // SAFETY: Nobody uses the queues; after the reset there are no calls.
+        unsafe { bindings::fuse_rs_helper_virtio_delete_queues(self.device.as_ptr()) };
+    }
+}
+
+/// # Safety
+///
+/// Called by virtio with a queue of a device of the driver; in any context.
+unsafe extern "C" fn returned<D: Driver>(queue: *mut bindings::virtqueue) {
+    // SAFETY: By the safety requirements. The private data stays until the device was reset, after
+    // which there are no calls.
+    unsafe {
+        let device = bindings::fuse_rs_helper_virtqueue_device(queue);
+        let device = bindings::fuse_rs_helper_virtio_private(device).cast::<Device<D>>();
+        let index = bindings::fuse_rs_helper_virtqueue_index(queue) as usize;
+        if let Some(queue) = device.as_ref().and_then(|d| d.queues.get(index)) {
+            queue.look();
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by virtio with a device for the driver.
+unsafe extern "C" fn probe<D: Driver>(device: *mut bindings::virtio_device) -> i32 {
+    c_result!({
+        let device = NonNull::new(device).ok_or(EINVAL)?;
+        // SAFETY: By the safety requirements.
+        let this = unsafe { Device::<D>::probe(device) }?;
+        // Given up in `remove`; it has been the device's private data since it was started.
+        let _ = Arc::into_raw(this);
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by virtio with a device of the driver, once.
+unsafe extern "C" fn remove<D: Driver>(device: *mut bindings::virtio_device) {
+    // SAFETY: By the safety requirements; the reference was left there by `probe`.
+    unsafe {
+        let this = bindings::fuse_rs_helper_virtio_private(device).cast_const();
+        let this = Arc::from_raw(this.cast::<Device<D>>());
+        D::removing(&this);
+        this.stop();
+        bindings::fuse_rs_helper_virtio_set_private(device, core::ptr::null_mut());
+    }
+}
+
+/// A registered driver; dropping it takes all its devices away first.
+#[pin_data(PinnedDrop)]
+pub struct Registration<D: Driver> {
+    #[pin]
+    driver: Opaque<bindings::virtio_driver>,
+    shared: Arc<D::Shared>,
+}
+
+// SAFETY: A driver may be unregistered on any thread.
+unsafe impl<D: Driver> Send for Registration<D> {}
+// SAFETY: Nothing can be done with a shared reference.
+unsafe impl<D: Driver> Sync for Registration<D> {}
+
+impl<D: Driver> Registration<D> {
+    const IDS: [bindings::virtio_device_id; 2] = [
+        bindings::virtio_device_id {
+            device: D::ID,
+            vendor: u32::MAX,
+        },
+        bindings::virtio_device_id {
+            device: 0,
+            vendor: 0,
+        },
+    ];
+
+    /// Registers the driver as `name`, whose devices share `shared`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the name is taken; `ENOMEM`.
+    pub fn new(
+        name: &'static CStr,
+        module: &'static ThisModule,
+        shared: Arc<D::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            shared,
+            driver <- Opaque::try_ffi_init(|slot: *mut bindings::virtio_driver| {
+                // SAFETY: `slot` is valid for writing, and lies still until it is unregistered.
+                unsafe {
+                    slot.write_bytes(0, 1);
+                    (*slot).driver.name = name.as_char_ptr();
+                    (*slot).id_table = Self::IDS.as_ptr();
+                    (*slot).probe = Some(probe::<D>);
+                    (*slot).remove = Some(remove::<D>);
+                    to_result(bindings::__register_virtio_driver(slot, module.as_ptr()))
+                }
+            }),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `device` is a device of the driver, or is being probed by it.
+    unsafe fn shared_of<'a>(device: *mut bindings::virtio_device) -> &'a Arc<D::Shared> {
+        // SAFETY: By the safety requirements; the driver is part of a registration.
+        unsafe {
+            let driver = bindings::fuse_rs_helper_virtio_driver_of(device);
+            let driver: *mut Opaque<bindings::virtio_driver> = driver.cast();
+            &(*kernel::container_of!(driver, Self, driver)).shared
+        }
+    }
+}
+
+#[pinned_drop]
+impl<D: Driver> PinnedDrop for Registration<D> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: It was registered.
+        unsafe { bindings::unregister_virtio_driver(self.driver.get()) };
+    }
+}

@@ -32,6 +32,7 @@
 
 pub(crate) mod background;
 pub(crate) mod call;
+pub(crate) mod carrier;
 mod giving;
 pub(crate) mod init;
 pub(crate) mod lock;
@@ -127,6 +128,7 @@ pub(crate) struct Connection {
     #[pin]
     listener: SpinLock<Option<Arc<notify::Listener>>>,
     terms: SetOnce<Negotiated>,
+    carrier: SetOnce<Arc<dyn carrier::Carrier>>,
     ended: Atomic<bool>,
     /// The handshake has failed.
     refused: Atomic<bool>,
@@ -174,6 +176,7 @@ impl Connection {
                 fasync: FasyncList::new(),
                 listener <- new_spinlock!(None, "fuse_rs::Connection::listener"),
                 terms: SetOnce::new(),
+                carrier: SetOnce::new(),
                 ended: Atomic::new(false),
                 refused: Atomic::new(false),
                 number: SetOnce::new(),
@@ -409,7 +412,7 @@ impl Connection {
         drop(forgets);
         self.ready_wait.wake_all();
         self.abort_each(|| self.background.lock().pop());
-        self.abort_each(|| self.queue.lock().take_pending());
+        self.abort_each(|| self.queue.lock().next_request());
         self.abort_each(|| self.in_flight.lock().take_any());
         self.readable.wake_all();
         self.fasync.signal_readable();
@@ -430,15 +433,36 @@ impl Connection {
             .wait_uninterruptible(|| self.workers.load(Acquire) == 0);
     }
 
+    /// There is a request for the server. May sleep.
+    fn request_is_queued(self: &Arc<Self>) {
+        match self.carrier() {
+            Some(carrier) => carrier.fetch_requests(self),
+            None => self.wake_reader(),
+        }
+    }
+
+    /// As [`Connection::request_is_queued`], by who is about to wait for the answer.
+    fn request_is_queued_before_sleep(self: &Arc<Self>) {
+        match self.carrier() {
+            Some(carrier) => carrier.fetch_requests(self),
+            None => {
+                self.readable.wake_one_sync();
+                self.fasync.signal_readable();
+            }
+        }
+    }
+
+    /// There is something else for the server. Does not sleep.
+    fn other_is_queued(&self) {
+        match self.carrier() {
+            Some(carrier) => carrier.fetch_others(self),
+            None => self.wake_reader(),
+        }
+    }
+
     /// Tells one reader of the device that there is something to read.
     fn wake_reader(&self) {
         self.readable.wake_one();
-        self.fasync.signal_readable();
-    }
-
-    /// As [`Connection::wake_reader`], by who is about to wait for the answer.
-    fn wake_reader_before_sleep(&self) {
-        self.readable.wake_one_sync();
         self.fasync.signal_readable();
     }
 }

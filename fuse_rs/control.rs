@@ -9,6 +9,7 @@
 use crate::connection::Connection;
 use crate::connection::End;
 use crate::prelude::*;
+use crate::transport::virtio::device::Devices;
 use kernel::new_mutex;
 use kernel::sync::Mutex;
 use kernel_glue::sys;
@@ -106,6 +107,7 @@ pub(crate) struct Control {
     next_id: Atomic<u64>,
     limits: UserLimits,
     numbers: Arc<Settings>,
+    devices: Arc<Devices>,
 }
 
 /// Keeps a connection visible.
@@ -129,6 +131,7 @@ impl Control {
     /// Nothing to see yet.
     pub(crate) fn new(limits: UserLimits) -> Result<Arc<Self>> {
         let numbers = Settings::new(&SETTINGS)?;
+        let devices = Devices::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 entries <- new_mutex!(KVec::new(), "fuse_rs::Control::entries"),
@@ -136,6 +139,7 @@ impl Control {
                 next_id: Atomic::new(1),
                 limits,
                 numbers,
+                devices,
             }),
             GFP_KERNEL,
         )
@@ -144,6 +148,11 @@ impl Control {
     /// What servers without privileges may ask for.
     pub(crate) fn limits(&self) -> UserLimits {
         self.limits
+    }
+
+    /// The virtio-fs devices.
+    pub(crate) fn devices(&self) -> &Arc<Devices> {
+        &self.devices
     }
 
     /// What an administrator sets in /proc/sys.

@@ -11,22 +11,30 @@ use crate::filesystem::INODES;
 use crate::prelude::*;
 use crate::transport::chardev;
 use crate::transport::chardev::ServerFile;
+use crate::transport::virtio::device;
+use crate::transport::virtio::device::FsDevice;
 use kernel_glue::dev::Registration;
 use kernel_glue::sync::own_queue::OwnQueueOwner;
 use kernel_glue::vfs::fs_type::FsType;
 use kernel_glue::vfs::fs_type::Registered;
+use kernel_glue::vfs::fs_type::OF_SYSTEM;
+use kernel_glue::vfs::fs_type::OF_USERS;
+use kernel_glue::vfs::fs_type::ON_BLOCK_DEVICE;
 use kernel_glue::vfs::inode_cache::InodeCacheOwner;
 use kernel_glue::vfs::sysfs::MountPoint;
 use kernel_glue::vfs::value_tree::ValueTreeType;
+use kernel_glue::virtio::driver;
 
-static FUSE: FsType<Fuse, false> = FsType::new();
-static FUSEBLK: FsType<Fuse, true> = FsType::new();
+static FUSE: FsType<Fuse, OF_USERS> = FsType::new();
+static FUSEBLK: FsType<Fuse, ON_BLOCK_DEVICE> = FsType::new();
+static VIRTIOFS: FsType<Fuse, OF_SYSTEM> = FsType::new();
 static FUSECTL: ValueTreeType<Control> = ValueTreeType::new();
 
 /// A set of names.
 struct Names {
     fuse: &'static CStr,
     fuseblk: &'static CStr,
+    virtiofs: &'static CStr,
     fusectl: &'static CStr,
     settings: &'static CStr,
     device: &'static CStr,
@@ -37,6 +45,7 @@ struct Names {
 const REAL: Names = Names {
     fuse: c"fuse",
     fuseblk: c"fuseblk",
+    virtiofs: c"virtiofs",
     fusectl: c"fusectl",
     settings: c"fs/fuse",
     device: c"fuse",
@@ -47,6 +56,7 @@ const REAL: Names = Names {
 const OWN: Names = Names {
     fuse: c"fuse_rs",
     fuseblk: c"fuseblk_rs",
+    virtiofs: c"virtiofs_rs",
     fusectl: c"fusectl_rs",
     settings: c"fs/fuse_rs",
     device: c"fuse_rs",
@@ -56,13 +66,16 @@ const OWN: Names = Names {
 /// Everything that is registered. Dropped in this order: first what lets new users in.
 pub(crate) struct Registrations {
     _device: Pin<KBox<Registration<ServerFile>>>,
+    _driver: Pin<KBox<driver::Registration<FsDevice>>>,
     _settings: SettingsFiles,
     _sysfs: MountPoint,
     _fusectl: Registered<Control>,
+    _virtiofs: Registered<Control>,
     _fuseblk: Registered<Control>,
     _fuse: Registered<Control>,
     // Behind those whose super blocks use it.
     _late: OwnQueueOwner,
+    _returns: OwnQueueOwner,
     _inodes: InodeCacheOwner<Fuse>,
 }
 
@@ -116,15 +129,22 @@ impl Registrations {
         steps.next()?;
         let late = late::QUEUE.create(c"fuse_rs_late")?;
         steps.next()?;
+        let returns = device::QUEUE.create(c"fuse_rs_virtio")?;
+        steps.next()?;
         let fuse = FUSE.register(names.fuse, module, control.clone())?;
         steps.next()?;
         let fuseblk = FUSEBLK.register(names.fuseblk, module, control.clone())?;
+        steps.next()?;
+        let virtiofs = VIRTIOFS.register(names.virtiofs, module, control.clone())?;
         steps.next()?;
         let fusectl = FUSECTL.register(names.fusectl, module, control.clone())?;
         steps.next()?;
         let sysfs = MountPoint::new(names.fuse, c"connections")?;
         steps.next()?;
         let settings = SettingsFiles::register(names.settings, control.settings().clone())?;
+        steps.next()?;
+        let driver = driver::Registration::new(names.virtiofs, module, control.devices().clone());
+        let driver = KBox::pin_init(driver, GFP_KERNEL)?;
         steps.next()?;
         let device = KBox::pin_init(
             Registration::register(names.device, names.minor),
@@ -138,12 +158,15 @@ impl Registrations {
         );
         Ok(Self {
             _device: device,
+            _driver: driver,
             _settings: settings,
             _sysfs: sysfs,
             _fusectl: fusectl,
+            _virtiofs: virtiofs,
             _fuseblk: fuseblk,
             _fuse: fuse,
             _late: late,
+            _returns: returns,
             _inodes: inodes,
         })
     }

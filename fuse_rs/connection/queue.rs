@@ -64,13 +64,48 @@ impl InputQueue {
         core::mem::take(&mut self.forgets)
     }
 
-    pub(super) fn take_pending(&mut self) -> Option<Arc<Request>> {
-        self.pending.pop_front()
-    }
-
     /// The request that was queued first.
     pub(super) fn first_pending(&self) -> Option<&Request> {
         self.pending.front()
+    }
+
+    /// Takes the next request.
+    pub(super) fn next_request(&mut self) -> Option<Arc<Request>> {
+        self.pending.pop_front()
+    }
+
+    /// A request that was just taken is the next again; `false` if it is queued elsewhere.
+    pub(super) fn return_request(&mut self, request: Arc<Request>) -> bool {
+        self.pending.push_front(request).is_ok()
+    }
+
+    /// Takes the next request whose interruption the server is to be told.
+    pub(super) fn next_interrupt(&mut self) -> Option<Arc<Request>> {
+        self.interrupts.pop_front()
+    }
+
+    /// It is the next again.
+    pub(super) fn return_interrupt(&mut self, request: Arc<Request>) {
+        // If it was queued again meanwhile, that will do.
+        let _ = self.interrupts.push_front(request);
+    }
+
+    /// Whether there are forgets.
+    pub(super) fn has_forgets(&self) -> bool {
+        !self.forgets.is_empty()
+    }
+
+    /// Takes up to `max` forgets.
+    pub(super) fn next_forgets(&mut self, max: usize) -> Queue<ServerNode> {
+        let mut batch = Queue::new();
+        for _ in 0..max {
+            let Some(node) = self.forgets.pop_front() else {
+                break;
+            };
+            // Just taken out of its queue, so it is in none.
+            let _ = batch.push_back(node);
+        }
+        batch
     }
 
     /// Takes what comes next, and up to `max_forgets` forgets at a time.
@@ -82,18 +117,8 @@ impl InputQueue {
             .turn
             .next(!self.pending.is_empty(), !self.forgets.is_empty())?
         {
-            Turn::Request => self.pending.pop_front().map(Deliverable::Request),
-            Turn::Forgets => {
-                let mut batch = Queue::new();
-                for _ in 0..max_forgets.max(1) {
-                    let Some(node) = self.forgets.pop_front() else {
-                        break;
-                    };
-                    // Just taken out of its queue, so it is in none.
-                    let _ = batch.push_back(node);
-                }
-                Some(Deliverable::Forgets(batch))
-            }
+            Turn::Request => self.next_request().map(Deliverable::Request),
+            Turn::Forgets => Some(Deliverable::Forgets(self.next_forgets(max_forgets.max(1)))),
         }
     }
 }
@@ -177,7 +202,7 @@ impl Connection {
     /// Puts a request on its way, or ends it if the connection has ended.
     pub(super) fn submit(self: &Arc<Self>, request: &Arc<Request>) {
         match self.enqueue(request.clone()) {
-            Ok(()) => self.wake_reader(),
+            Ok(()) => self.request_is_queued(),
             Err(error) => self.finish(request, Err(error)),
         }
     }
@@ -185,7 +210,7 @@ impl Connection {
     /// As [`Connection::submit`], by who is about to wait for the answer.
     pub(super) fn submit_before_sleep(self: &Arc<Self>, request: &Arc<Request>) {
         match self.enqueue(request.clone()) {
-            Ok(()) => self.wake_reader_before_sleep(),
+            Ok(()) => self.request_is_queued_before_sleep(),
             Err(error) => self.finish(request, Err(error)),
         }
     }
@@ -249,7 +274,7 @@ impl Connection {
                 queue.end.is_none() && queue.pending.push_front(request.clone()).is_ok()
             };
             if queued {
-                self.wake_reader();
+                self.request_is_queued();
             } else {
                 self.finish(&request, Err(ECONNABORTED));
             }
@@ -269,7 +294,7 @@ impl Connection {
         }
         if queue.interrupts.push_back(request.clone()).is_ok() {
             drop(queue);
-            self.wake_reader();
+            self.other_is_queued();
         }
     }
 
@@ -290,7 +315,7 @@ impl Connection {
         }
         if queue.forgets.push_back(node).is_ok() {
             drop(queue);
-            self.wake_reader();
+            self.other_is_queued();
         }
     }
 }

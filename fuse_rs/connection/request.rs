@@ -82,6 +82,15 @@ impl ReplyBuffer {
         })
     }
 
+    /// Makes room for what somebody writes who is given the memory: all of it is initialised. Does not
+    /// allocate.
+    pub(crate) fn clear(&mut self) -> Result {
+        if let Self::Bytes(bytes) = self {
+            bytes.resize(bytes.capacity(), 0, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
     /// Takes `len` bytes from the server; `false` if it got fewer, in which case it may be tried
     /// again. Does not allocate.
     pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> bool {
@@ -174,6 +183,8 @@ enum Stage {
     Queued(ReplyBuffer),
     /// With the server.
     Sent(ReplyBuffer),
+    /// With a carrier, which has the buffer.
+    Carried,
     /// The reply is being copied; the buffer is with who copies.
     Receiving,
     /// Answered; the waiter has not fetched it yet.
@@ -196,6 +207,14 @@ pub(super) struct State {
 pub(crate) struct Taken {
     /// An interrupt is due.
     pub(crate) interrupted: bool,
+    /// Data that follows the message.
+    pub(crate) data: Option<Payload>,
+}
+
+/// What a carrier gets of a request it takes along.
+pub(crate) struct Carried {
+    /// Where the reply goes.
+    pub(crate) buffer: ReplyBuffer,
     /// Data that follows the message.
     pub(crate) data: Option<Payload>,
 }
@@ -382,6 +401,34 @@ impl Request {
         }
     }
 
+    /// A carrier takes the request along; nothing if the request is over.
+    pub(super) fn set_carried(&self, device: u64) -> Option<Carried> {
+        let mut state = self.state.lock();
+        match core::mem::replace(&mut state.stage, Stage::Carried) {
+            Stage::Queued(buffer) => {
+                state.device = device;
+                Some(Carried {
+                    buffer,
+                    data: state.data.clone(),
+                })
+            }
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    /// The carrier does not take it along after all; false if the request is over.
+    pub(super) fn set_not_carried(&self, carried: Carried) -> bool {
+        let mut state = self.state.lock();
+        let is_carried = matches!(state.stage, Stage::Carried);
+        if is_carried {
+            state.stage = Stage::Queued(carried.buffer);
+        }
+        is_carried
+    }
+
     /// The request is to be sent again; false if it is not with the server.
     pub(super) fn set_unsent(&self) -> bool {
         let mut state = self.state.lock();
@@ -450,7 +497,8 @@ impl Request {
         if matches!(state.stage, Stage::Answered(_) | Stage::Finished) {
             return (Finish::Late, Kept::default());
         }
-        self.trace_end(connection, matches!(state.stage, Stage::Receiving), &answer);
+        let is_answered = matches!(state.stage, Stage::Receiving | Stage::Carried);
+        self.trace_end(connection, is_answered, &answer);
         let kept = core::mem::take(&mut state.kept);
         let give_back = core::mem::take(&mut state.give_back);
         let mut data = state.data.take();
@@ -499,12 +547,12 @@ impl Request {
     pub(super) fn set_interrupted(&self) -> bool {
         let mut state = self.state.lock();
         state.interrupted = true;
-        matches!(state.stage, Stage::Sent(_))
+        matches!(state.stage, Stage::Sent(_) | Stage::Carried)
     }
 
     /// Whether the server has the request and has not answered yet.
     pub(super) fn is_sent(&self) -> bool {
-        matches!(self.state.lock().stage, Stage::Sent(_))
+        matches!(self.state.lock().stage, Stage::Sent(_) | Stage::Carried)
     }
 
     /// Fetches the answer and what it may hold of the server's.

@@ -106,7 +106,7 @@ pub(crate) fn begin(inode: &Inode) -> Late {
     let mount = inode::mount(inode);
     let mut state = mount.late.state.lock();
     let generation = state.requests.begin();
-    if state.kept.is_none() && mount.options.block_size.is_none() {
+    if state.kept.is_none() && !mount.options.trusts_server() {
         state.kept = inode.super_block().keep();
     }
     Late {

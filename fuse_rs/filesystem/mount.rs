@@ -22,6 +22,8 @@ use crate::control::Control;
 use crate::control::Listing;
 use crate::page_cache::lender::Lender;
 use crate::prelude::*;
+use crate::transport::virtio::device::FsDevice;
+use crate::transport::Server;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::negotiate::Dax;
 use fuse_pure::logic::negotiate::Negotiated;
@@ -33,12 +35,13 @@ use kernel_glue::sync::periodic::Periodic;
 use kernel_glue::vfs::caller;
 use kernel_glue::vfs::context::MountLog;
 use kernel_glue::vfs::context::MountOperations;
-use kernel_glue::vfs::context::OptionSpec;
 use kernel_glue::vfs::context::OptionValue;
-use kernel_glue::vfs::context::SpecTable;
+use kernel_glue::vfs::context::Options;
+use kernel_glue::vfs::fs_type::Kind;
 use kernel_glue::vfs::super_block::FilledSuper;
 use kernel_glue::vfs::super_block::NewSuper;
 use kernel_glue::vfs::super_block::SuperSettings;
+use kernel_glue::virtio::driver::Device;
 
 /// Number of the file system for statfs(2).
 pub(crate) const MAGIC: u64 = 0x6573_5546;
@@ -73,6 +76,12 @@ impl Mount {
     /// Whether the kernel checks permissions, by mode and access control lists.
     pub(crate) fn judges(&self) -> bool {
         self.options.default_permissions || self.connection.has(InitFlags::POSIX_ACL)
+    }
+
+    /// Whether dirty pages may be lent to WRITEs: for a while, or as long as a device takes that is
+    /// trusted.
+    pub(crate) fn lends(&self) -> bool {
+        self.lender.is_some() || self.options.kind == Kind::OfSystem
     }
 
     /// Whether the caller may use the mount at all.
@@ -121,12 +130,43 @@ impl Agreement for Apply {
     }
 }
 
-impl MountOperations for Fuse {
-    const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
-    const SPECS: &'static SpecTable = &options::SPECS;
+/// The device that is to be mounted.
+fn find_device(config: &Config, log: &MountLog<'_>) -> Result<Arc<Device<FsDevice>>> {
+    let tag = log
+        .source()
+        .ok_or_else(|| log.invalid(c"No tag specified"))?;
+    let devices = config.control.devices();
+    if let Some(device) = devices.find(tag) {
+        return Ok(device);
+    }
+    let mut text = KVec::new();
+    let mut say = |part: &CStr| text.extend_from_slice(part.to_bytes(), GFP_KERNEL);
+    say(c"There is no device with the tag ")?;
+    say(tag)?;
+    let mut told = Ok(());
+    let mut before = c"; there are ";
+    devices.tags(|tag| {
+        if told.is_ok() {
+            told = say(before).and_then(|()| say(tag));
+        }
+        before = c", ";
+    });
+    told?;
+    text.push(0, GFP_KERNEL)?;
+    log.error(CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?);
+    Err(EINVAL)
+}
 
-    fn new_config(block: bool, control: Arc<Control>) -> Result<KBox<Config>> {
-        Ok(KBox::new(Config::new(block, control), GFP_KERNEL)?)
+impl MountOperations for Fuse {
+    fn options(kind: Kind) -> &'static Options {
+        match kind {
+            Kind::OfUsers | Kind::OnBlockDevice => &options::OPTIONS,
+            Kind::OfSystem => &options::DEVICE_OPTIONS,
+        }
+    }
+
+    fn new_config(kind: Kind, control: Arc<Control>) -> Result<KBox<Config>> {
+        Ok(KBox::new(Config::new(kind, control), GFP_KERNEL)?)
     }
 
     fn set_option(
@@ -138,11 +178,14 @@ impl MountOperations for Fuse {
         options::set(config, index, value, log)
     }
 
-    fn wants_existing(config: &Config) -> bool {
-        config
+    fn wants_existing(config: &mut Config, log: &MountLog<'_>) -> Result<bool> {
+        if config.kind == Kind::OfSystem {
+            config.server = Some(Server::Device(find_device(config, log)?));
+        }
+        Ok(config
             .server
             .as_ref()
-            .is_some_and(|server| server.is_attached())
+            .is_some_and(|server| server.is_in_use()))
     }
 
     fn is_wanted(config: &Config, data: &Mount) -> bool {
@@ -157,8 +200,8 @@ impl MountOperations for Fuse {
             .server
             .as_ref()
             .ok_or_else(|| log.invalid(c"No fd specified"))?;
-        if server.is_attached() {
-            return Err(log.invalid(c"fd is in use by another mount"));
+        if server.is_in_use() {
+            return Err(log.invalid(c"The server is in use by another mount"));
         }
         if config.root_mode.is_none() {
             return Err(log.invalid(c"No rootmode specified"));
@@ -169,7 +212,10 @@ impl MountOperations for Fuse {
             connection: Connection::new(log.user_namespace()?)?,
             unkept: Unkept::none(),
             late: Lateness::new()?,
-            lender: Lender::new(config.control.copy_after())?,
+            lender: match config.kind {
+                Kind::OfUsers | Kind::OnBlockDevice => Lender::new(config.control.copy_after())?,
+                Kind::OfSystem => None,
+            },
             polled: Polled::new()?,
             listing: SetOnce::new(),
             expiry: Expiry::new(config.control.inval_wq())?,
@@ -189,14 +235,16 @@ impl MountOperations for Fuse {
         let remembers_entries = sb.data().expiry.is_some();
         let settings = SuperSettings {
             magic: MAGIC,
-            block_size: if config.block {
-                config.block_size as usize
-            } else {
-                PAGE_SIZE
+            block_size: match config.kind {
+                Kind::OnBlockDevice => config.block_size as usize,
+                Kind::OfUsers | Kind::OfSystem => PAGE_SIZE,
             },
             subtype: config.subtype.as_deref(),
             remembers_entries,
-            suffix: if config.block { c"-fuseblk" } else { c"" },
+            suffix: match config.kind {
+                Kind::OnBlockDevice => c"-fuseblk",
+                Kind::OfUsers | Kind::OfSystem => c"",
+            },
         };
         let sb = sb.set_up(&settings, log)?;
         let root = inode::make_root(sb.super_block(), root_mode)?;
@@ -211,13 +259,15 @@ impl MountOperations for Fuse {
         }
         server
             .attach(&mount.connection)
-            .inspect_err(|_| log.error(c"fd has been closed or mounted meanwhile"))?;
-        let listing = config.control.list(
-            super_block.device_number(),
-            (mount.options.user_id, mount.options.group_id),
-            &mount.connection,
-        )?;
-        mount.listing.populate(listing);
+            .inspect_err(|_| log.error(c"The server has gone or was mounted meanwhile"))?;
+        if config.kind != Kind::OfSystem {
+            let listing = config.control.list(
+                super_block.device_number(),
+                (mount.options.user_id, mount.options.group_id),
+                &mount.connection,
+            )?;
+            mount.listing.populate(listing);
+        }
         mount
             .connection
             .number
@@ -225,7 +275,7 @@ impl MountOperations for Fuse {
         let limits = config.control.limits();
         let offer = Offer {
             max_readahead: u32::try_from(super_block.readahead_bytes()).unwrap_or(u32::MAX),
-            max_pages_limit: config.control.max_pages_limit(),
+            max_pages_limit: config.control.max_pages_limit().min(server.max_pages()),
             max_user_background: limits.max_background,
             max_user_congestion: limits.congestion_threshold,
             privileged: caller::may_administer(),

@@ -5,25 +5,26 @@
 use crate::control::Control;
 use crate::prelude::*;
 use crate::transport::chardev::ServerFile;
+use crate::transport::Server;
 use fuse_pure::op::FileType;
 use kernel::str::CString;
 use kernel_glue::vfs::caller::Gid;
 use kernel_glue::vfs::caller::Uid;
-use kernel_glue::vfs::context::spec_table;
 use kernel_glue::vfs::context::MountLog;
 use kernel_glue::vfs::context::OptionKind;
 use kernel_glue::vfs::context::OptionSpec;
 use kernel_glue::vfs::context::OptionValue;
-use kernel_glue::vfs::context::SpecTable;
+use kernel_glue::vfs::context::Options;
+use kernel_glue::vfs::fs_type::Kind;
 
 /// A mount that is being set up.
 pub(crate) struct Config {
     /// What all mounts share.
     pub(crate) control: Arc<Control>,
-    /// The type that lives on a block device.
-    pub(crate) block: bool,
-    /// The server's device file.
-    pub(crate) server: Option<Arc<ServerFile>>,
+    /// Who may mount, and on what.
+    pub(crate) kind: Kind,
+    /// Where the server is.
+    pub(crate) server: Option<Server>,
     /// Type and permission bits of the root.
     pub(crate) root_mode: Option<u16>,
     /// Who mounts.
@@ -44,18 +45,22 @@ pub(crate) struct Config {
 
 const DEFAULT_BLOCK_SIZE: u32 = 512;
 
+/// The type bits of a directory.
+const DIRECTORY: u16 = 0o040_000;
+
 impl Config {
     /// Nothing said yet.
-    pub(crate) fn new(block: bool, control: Arc<Control>) -> Self {
+    pub(crate) fn new(kind: Kind, control: Arc<Control>) -> Self {
         Self {
             control,
-            block,
+            kind,
             server: None,
-            root_mode: None,
+            // That of a device is a directory.
+            root_mode: (kind == Kind::OfSystem).then_some(DIRECTORY),
             user_id: None,
             group_id: None,
-            default_permissions: false,
-            allow_other: false,
+            default_permissions: kind == Kind::OfSystem,
+            allow_other: kind == Kind::OfSystem,
             max_read: u32::MAX,
             block_size: DEFAULT_BLOCK_SIZE,
             subtype: None,
@@ -73,7 +78,7 @@ macro_rules! options {
         const NAMES: &[Name] = &[$(Name::$variant),*];
 
         /// The options, in the order of `Name`.
-        pub(crate) const OPTIONS: &[OptionSpec] = &[$(OptionSpec {
+        const SPECS: &[OptionSpec] = &[$(OptionSpec {
             name: $name,
             kind: OptionKind::$kind,
         }),*];
@@ -93,8 +98,11 @@ options! {
     Subtype c"subtype" String;
 }
 
-/// The options as the kernel parses them.
-pub(crate) static SPECS: SpecTable = spec_table(OPTIONS);
+/// The options of a mount with a device file.
+pub(crate) static OPTIONS: Options = Options::new(SPECS);
+
+/// The options of a mount of a device: the first of the others.
+pub(crate) static DEVICE_OPTIONS: Options = Options::new(SPECS.split_at(1).0);
 
 /// Takes one option.
 pub(crate) fn set(
@@ -117,7 +125,7 @@ pub(crate) fn set(
             if !file.opened_in(&log.user_namespace()?) {
                 return Err(log.invalid(c"wrong user namespace for fuse device"));
             }
-            config.server = Some(server);
+            config.server = Some(Server::File(server));
         }
         (Name::RootMode, OptionValue::U32(mode)) => {
             let mode = u16::try_from(mode)
@@ -141,7 +149,7 @@ pub(crate) fn set(
         (Name::AllowOther, OptionValue::Flag) => config.allow_other = true,
         (Name::MaxRead, OptionValue::U32(max)) => config.max_read = max,
         (Name::BlockSize, OptionValue::U32(size)) => {
-            if !config.block {
+            if config.kind != Kind::OnBlockDevice {
                 return Err(log.invalid(c"blksize is for fuseblk only"));
             }
             if !size.is_power_of_two() {
@@ -174,6 +182,8 @@ pub(crate) struct MountOptions {
     pub(crate) max_read: u32,
     /// Block size in bytes, of a mount on a block device.
     pub(crate) block_size: Option<u32>,
+    /// Who may mount, and on what.
+    pub(crate) kind: Kind,
 }
 
 impl MountOptions {
@@ -183,18 +193,23 @@ impl MountOptions {
     ///
     /// `EINVAL` when an option that every mount needs is missing.
     pub(crate) fn from_config(config: &Config, log: &MountLog<'_>) -> Result<Self> {
+        let is_device = config.kind == Kind::OfSystem;
+        let user_id = config.user_id.or(is_device.then_some(Uid::ROOT));
+        let group_id = config.group_id.or(is_device.then_some(Gid::ROOT));
         Ok(Self {
-            user_id: config
-                .user_id
-                .ok_or_else(|| log.invalid(c"No user_id specified"))?,
-            group_id: config
-                .group_id
-                .ok_or_else(|| log.invalid(c"No group_id specified"))?,
+            user_id: user_id.ok_or_else(|| log.invalid(c"No user_id specified"))?,
+            group_id: group_id.ok_or_else(|| log.invalid(c"No group_id specified"))?,
             default_permissions: config.default_permissions,
             allow_other: config.allow_other,
             max_read: config.max_read.max(4096),
-            block_size: config.block.then_some(config.block_size),
+            block_size: (config.kind == Kind::OnBlockDevice).then_some(config.block_size),
+            kind: config.kind,
         })
+    }
+
+    /// Whether only an administrator can have started the server: others may be let wait for it.
+    pub(crate) fn trusts_server(&self) -> bool {
+        self.kind != Kind::OfUsers
     }
 
     /// The default block size, which is not shown.

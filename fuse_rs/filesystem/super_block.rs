@@ -20,6 +20,7 @@ use fuse_pure::op::forget::Destroy;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
 use kernel_glue::vfs::attributes::FsStatistics;
+use kernel_glue::vfs::fs_type::Kind;
 use kernel_glue::vfs::super_block::SuperOperations;
 
 impl SuperOperations for Fuse {
@@ -54,11 +55,11 @@ impl SuperOperations for Fuse {
         })
     }
 
-    /// Only a server that has a block device is asked: only an administrator can start one, and
-    /// sync(2), which waits for all file systems, must not wait for a server of just anybody's.
+    /// Only a server that only an administrator can start is asked: sync(2), which waits for all file
+    /// systems, must not wait for a server of just anybody's.
     fn sync(root: &Inode) -> Result {
         let mount = inode::mount(root);
-        if mount.options.block_size.is_none() {
+        if !mount.options.trusts_server() {
             return Ok(());
         }
         mount.late.wait_for_begun()?;
@@ -77,6 +78,9 @@ impl SuperOperations for Fuse {
     fn show_options(sb: &SuperBlock, out: &SeqFile) {
         let mount = sb.data();
         let options = &mount.options;
+        if options.kind == Kind::OfSystem {
+            return;
+        }
         let ns = &mount.connection.user_ns;
         // Both are known there, else they would have been refused.
         let user = ns.number_of(options.user_id).unwrap_or(u32::MAX);
@@ -100,15 +104,19 @@ impl SuperOperations for Fuse {
     }
 
     fn shutdown(mount: &Mount) {
-        if mount.options.block_size.is_some() {
+        let is_sound = !mount.connection.has_ended();
+        if mount.options.trusts_server() {
             mount.late.wait();
         }
-        if mount.options.block_size.is_some() && mount.connection.terms().is_some() {
+        if mount.options.trusts_server() && mount.connection.terms().is_some() {
             // Such servers write their caches out now, and umount(2) returns when the device is
             // free. An error means that there is nobody who could.
             let _ = mount.connection.call(&Destroy, Envelope::about_nothing());
         }
         mount.connection.stop_listening();
         mount.connection.end_and_wait(End::Unmounted);
+        if let Some(carrier) = mount.connection.carrier() {
+            carrier.part(&mount.connection, is_sound);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! The server gets them from mm's own pages if it takes them soon. Pages that it does not take are
 //! copied, so that mm has them back in any case, see [`lender`](super::lender).
 
+use crate::connection::payload::Held;
 use crate::connection::Connection;
 use crate::filesystem::inode;
 use crate::filesystem::Fuse;
@@ -48,6 +49,8 @@ impl Drop for Temporary {
 enum State {
     /// mm's pages, which count as being written back.
     Lent(LentFolios, ARef<Inode>),
+    /// mm's pages, which count as being written back until a carrier, too, has given them up.
+    Held(Arc<LentFolios>),
     /// mm's pages, which it takes for written. The server has had the bytes, and may want them again.
     Taken(FolioParts, WritebackPages<Fuse>),
     /// A copy that nobody has read yet.
@@ -66,7 +69,7 @@ impl State {
         let data = match self {
             Self::Lent(folios, _) => UniqueArc::new(folios.copy()?, GFP_KERNEL)?,
             Self::Taken(parts, _) => UniqueArc::new(parts.copy()?, GFP_KERNEL)?,
-            Self::Copied(..) | Self::Shared(..) | Self::Over => return Ok(()),
+            Self::Held(..) | Self::Copied(..) | Self::Shared(..) | Self::Over => return Ok(()),
         };
         match core::mem::replace(self, Self::Over) {
             Self::Lent(folios, inode) => {
@@ -79,6 +82,21 @@ impl State {
             other => *self = other,
         }
         Ok(())
+    }
+
+    /// Where the bytes are, to stay there.
+    fn hold(&mut self) -> Result<Held> {
+        if let Self::Lent(..) = self {
+            let place = UniqueArc::new_uninit(GFP_KERNEL)?;
+            if let Self::Lent(folios, _) = core::mem::replace(self, Self::Over) {
+                *self = Self::Held(place.write(folios).into());
+            }
+        }
+        if let Self::Held(folios) = self {
+            return Ok(Held::Lent(folios.clone()));
+        }
+        self.copy()?;
+        self.share().map(Held::Own).ok_or(EIO)
     }
 
     /// The copy, to be read.
@@ -156,7 +174,7 @@ impl Content {
         match &mut *self.state.lock() {
             State::Lent(folios, _) => folios.truncate(len),
             State::Copied(data, _) => data.truncate(len),
-            State::Taken(..) | State::Shared(..) | State::Over => {}
+            State::Held(..) | State::Taken(..) | State::Shared(..) | State::Over => {}
         }
     }
 
@@ -167,6 +185,15 @@ impl Content {
     /// `ENOMEM`: everything is as it was.
     pub(super) fn give_back(&self) -> Result {
         self.state.lock().copy()
+    }
+
+    /// Where the bytes are, to stay there as long as the value exists.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EIO` when it is over.
+    pub(super) fn hold(&self) -> Result<Held> {
+        self.state.lock().hold()
     }
 
     /// It is not needed any more.
@@ -204,6 +231,7 @@ impl Content {
         let parts: &FolioParts = match &*state {
             State::Lent(folios, _) => folios,
             State::Taken(parts, _) => parts,
+            State::Held(folios) => folios,
             State::Copied(..) | State::Shared(..) | State::Over => return false,
         };
         let put = dest.put_folios(parts);

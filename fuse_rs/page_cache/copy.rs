@@ -7,6 +7,7 @@ use super::in_flight::pages_of;
 use super::over::Over;
 use crate::connection::call::Envelope;
 use crate::connection::opened::ServerOpen;
+use crate::connection::payload::Held;
 use crate::connection::payload::Payload;
 use crate::connection::payload::Source;
 use crate::connection::post::Post;
@@ -284,6 +285,10 @@ impl Source for PageCopy {
 
     fn copy_to(&self, dest: &mut dyn MessageSink) -> Result {
         self.content.copy_to(dest)
+    }
+
+    fn hold(&self) -> Result<Held> {
+        self.content.hold()
     }
 }
 

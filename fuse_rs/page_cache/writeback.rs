@@ -41,9 +41,8 @@ impl<'a> Batch<'a> {
         let terms = inode::connection(inode).terms().ok_or(ENOTCONN)?;
         let max_pages = usize::from(terms.max_pages);
         // Whoever has closed the barrier may have to wait for pages being written back.
-        let may_lend = may_lend
-            && inode::mount(inode).lender.is_some()
-            && !inode.data().in_flight.is_stopped();
+        let may_lend =
+            may_lend && inode::mount(inode).lends() && !inode.data().in_flight.is_stopped();
         Ok(Self {
             inode,
             most: (terms.max_write as usize).min(max_pages.saturating_mul(PAGE_SIZE)),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-#include <linux/cpumask.h>
 #include <linux/interrupt.h>
 #include <linux/mm.h>
+#include <linux/smp.h>
 #include "virtio.h"
 
 struct virtio_driver *fuse_rs_helper_virtio_driver_of(struct virtio_device *device)
@@ -20,9 +20,24 @@ void fuse_rs_helper_virtio_set_private(struct virtio_device *device, void *data)
 	device->priv = data;
 }
 
-struct device *fuse_rs_helper_virtio_parent(struct virtio_device *device)
+void fuse_rs_helper_virtio_get(struct virtio_device *device)
 {
-	return &device->dev;
+	get_device(&device->dev);
+}
+
+void fuse_rs_helper_virtio_put(struct virtio_device *device)
+{
+	put_device(&device->dev);
+}
+
+void fuse_rs_helper_virtio_lock(struct virtio_device *device)
+{
+	device_lock(&device->dev);
+}
+
+void fuse_rs_helper_virtio_unlock(struct virtio_device *device)
+{
+	device_unlock(&device->dev);
 }
 
 void fuse_rs_helper_virtio_read(struct virtio_device *device, unsigned int offset, void *to,
@@ -58,15 +73,9 @@ unsigned int fuse_rs_helper_virtqueue_index(struct virtqueue *queue)
 	return queue->index;
 }
 
-const struct cpumask *fuse_rs_helper_virtqueue_cpus(struct virtio_device *device, int index)
+unsigned int fuse_rs_helper_this_cpu(void)
 {
-	return device->config->get_vq_affinity ? device->config->get_vq_affinity(device, index) :
-						 NULL;
-}
-
-bool fuse_rs_helper_cpu_is_in(unsigned int cpu, const struct cpumask *cpus)
-{
-	return cpumask_test_cpu(cpu, cpus);
+	return raw_smp_processor_id();
 }
 
 void fuse_rs_helper_sg_set_buf(struct scatterlist *entry, const void *buf, unsigned int len)

@@ -10,7 +10,10 @@
 struct virtio_driver *fuse_rs_helper_virtio_driver_of(struct virtio_device *device);
 void *fuse_rs_helper_virtio_private(struct virtio_device *device);
 void fuse_rs_helper_virtio_set_private(struct virtio_device *device, void *data);
-struct device *fuse_rs_helper_virtio_parent(struct virtio_device *device);
+void fuse_rs_helper_virtio_get(struct virtio_device *device);
+void fuse_rs_helper_virtio_put(struct virtio_device *device);
+void fuse_rs_helper_virtio_lock(struct virtio_device *device);
+void fuse_rs_helper_virtio_unlock(struct virtio_device *device);
 void fuse_rs_helper_virtio_read(struct virtio_device *device, unsigned int offset, void *to,
 				size_t len);
 int fuse_rs_helper_virtio_find_queues(struct virtio_device *device, unsigned int count,
@@ -20,8 +23,7 @@ void fuse_rs_helper_virtio_delete_queues(struct virtio_device *device);
 void fuse_rs_helper_virtio_ready(struct virtio_device *device);
 struct virtio_device *fuse_rs_helper_virtqueue_device(struct virtqueue *queue);
 unsigned int fuse_rs_helper_virtqueue_index(struct virtqueue *queue);
-const struct cpumask *fuse_rs_helper_virtqueue_cpus(struct virtio_device *device, int index);
-bool fuse_rs_helper_cpu_is_in(unsigned int cpu, const struct cpumask *cpus);
+unsigned int fuse_rs_helper_this_cpu(void);
 void fuse_rs_helper_sg_set_buf(struct scatterlist *entry, const void *buf, unsigned int len);
 void fuse_rs_helper_sg_set_page(struct scatterlist *entry, struct page *page, unsigned int len,
 				unsigned int offset);

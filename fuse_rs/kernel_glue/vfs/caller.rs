@@ -18,9 +18,19 @@ unsafe impl Sync for UserNamespace {}
 #[derive(Clone, Copy)]
 pub struct Uid(pub(crate) bindings::kuid_t);
 
+impl Uid {
+    /// The administrator of the machine.
+    pub const ROOT: Self = Self(bindings::kuid_t { val: 0 });
+}
+
 /// A group id of the kernel.
 #[derive(Clone, Copy)]
 pub struct Gid(pub(crate) bindings::kgid_t);
+
+impl Gid {
+    /// The group of the administrator of the machine.
+    pub const ROOT: Self = Self(bindings::kgid_t { val: 0 });
+}
 
 /// What the kernel calls an id: all ones is none.
 fn known(number: u32) -> Option<u32> {

@@ -7,6 +7,7 @@ use super::caller::Uid;
 use super::caller::UserNamespace;
 use super::dentry::DentryOperations;
 use super::export::ExportOperations;
+use super::fs_type::Kind;
 use super::fs_type::TypeSlot;
 use super::super_block::drop_data;
 use super::super_block::FilledSuper;
@@ -114,8 +115,8 @@ impl MountLog<'_> {
     }
 
     /// Tells the person who mounts what is wrong.
-    pub fn error(&self, message: &'static CStr) {
-        // SAFETY: The context is valid; the format takes one string.
+    pub fn error(&self, message: &CStr) {
+        // SAFETY: The context is valid; the format takes one string, which is copied.
         unsafe {
             let log = &raw const (*self.context.as_ptr()).log;
             bindings::logfc(
@@ -129,9 +130,18 @@ impl MountLog<'_> {
     }
 
     /// The same, of an option.
-    pub fn invalid(&self, message: &'static CStr) -> Error {
+    pub fn invalid(&self, message: &CStr) -> Error {
         self.error(message);
         EINVAL
+    }
+
+    /// What is to be mounted.
+    pub fn source(&self) -> Option<&CStr> {
+        // SAFETY: The context is valid; its source is a string, if there is one, and stays.
+        unsafe {
+            let source = (*self.context.as_ptr()).source;
+            (!source.is_null()).then(|| CStr::from_char_ptr(source))
+        }
     }
 
     /// The user namespace of the mount.
@@ -145,15 +155,13 @@ impl MountLog<'_> {
 pub trait MountOperations:
     SuperOperations + DentryOperations + XattrOperations + ExportOperations
 {
-    /// The options it knows.
-    const OPTIONS: &'static [OptionSpec];
-    /// [`MountOperations::OPTIONS`] as a table for the kernel; from [`spec_table`].
-    const SPECS: &'static SpecTable;
+    /// The options it knows as a file system of this kind.
+    fn options(kind: Kind) -> &'static Options;
 
-    /// Starts a mount. `block` is whether it is of the type that lives on a block device.
-    fn new_config(block: bool, shared: Arc<Self::Shared>) -> Result<KBox<Self::Config>>;
+    /// Starts a mount of this kind.
+    fn new_config(kind: Kind, shared: Arc<Self::Shared>) -> Result<KBox<Self::Config>>;
 
-    /// Takes the option `OPTIONS[index]`.
+    /// Takes the option with this index.
     fn set_option(
         config: &mut Self::Config,
         index: usize,
@@ -163,7 +171,11 @@ pub trait MountOperations:
 
     /// Whether to mount a super block that exists already: one for which
     /// [`MountOperations::is_wanted`] says yes. Not asked for block devices.
-    fn wants_existing(config: &Self::Config) -> bool;
+    ///
+    /// # Errors
+    ///
+    /// Any: there is nothing to mount.
+    fn wants_existing(config: &mut Self::Config, log: &MountLog<'_>) -> Result<bool>;
 
     /// Whether this is the data of the super block that is wanted. Must not sleep.
     fn is_wanted(config: &Self::Config, data: &Self::Super) -> bool;
@@ -182,8 +194,29 @@ pub trait MountOperations:
 /// Most options a file system may have.
 const MAX_OPTIONS: usize = 15;
 
+/// Options, also in the form the kernel parses.
+pub struct Options {
+    specs: &'static [OptionSpec],
+    table: SpecTable,
+}
+
+impl Options {
+    /// These options.
+    pub const fn new(specs: &'static [OptionSpec]) -> Self {
+        Self {
+            specs,
+            table: spec_table(specs),
+        }
+    }
+
+    /// The table for the kernel.
+    pub(crate) fn table(&self) -> *const bindings::fs_parameter_spec {
+        self.table.0.as_ptr()
+    }
+}
+
 /// Options in the form the kernel parses.
-pub struct SpecTable([bindings::fs_parameter_spec; MAX_OPTIONS + 1]);
+struct SpecTable([bindings::fs_parameter_spec; MAX_OPTIONS + 1]);
 
 // SAFETY: The pointers in the table are to constants.
 unsafe impl Sync for SpecTable {}
@@ -201,7 +234,7 @@ const EMPTY: bindings::fs_parameter_spec = bindings::fs_parameter_spec {
     clippy::disallowed_methods,
     reason = "the replacement cannot be called in constants; the cast makes the types agree"
 )]
-pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
+const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
     // At compile time: the table is a static.
     assert!(options.len() <= MAX_OPTIONS);
     let mut table = [EMPTY; MAX_OPTIONS + 1];
@@ -228,15 +261,10 @@ pub const fn spec_table(options: &'static [OptionSpec]) -> SpecTable {
     SpecTable(table)
 }
 
-/// The table of the type's options.
-pub(crate) fn parameters<T: MountOperations>() -> *const bindings::fs_parameter_spec {
-    T::SPECS.0.as_ptr()
-}
-
 /// What hangs on a context.
 struct Private<T: MountOperations> {
     config: KBox<T::Config>,
-    block: bool,
+    kind: Kind,
 }
 
 /// `init_fs_context`.
@@ -244,7 +272,7 @@ struct Private<T: MountOperations> {
 /// # Safety
 ///
 /// Called by the VFS with a fresh context.
-pub(crate) unsafe extern "C" fn init<T: MountOperations, const BLOCK: bool>(
+pub(crate) unsafe extern "C" fn init<T: MountOperations, const KIND: u8>(
     fc: *mut bindings::opaque::fs_context,
 ) -> i32 {
     let fc = fc.cast::<bindings::fs_context>();
@@ -253,8 +281,8 @@ pub(crate) unsafe extern "C" fn init<T: MountOperations, const BLOCK: bool>(
         let shared = unsafe { TypeSlot::<T::Shared>::shared(fc) };
         let private = KBox::new(
             Private::<T> {
-                config: T::new_config(BLOCK, shared)?,
-                block: BLOCK,
+                config: T::new_config(Kind::nth(KIND), shared)?,
+                kind: Kind::nth(KIND),
             },
             GFP_KERNEL,
         )?;
@@ -325,7 +353,7 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
         let index = unsafe {
             bindings::__fs_parse(
                 &raw mut (*fc).log,
-                parameters::<T>(),
+                T::options(private.kind).table(),
                 param,
                 result.as_mut_ptr(),
             )
@@ -334,7 +362,7 @@ unsafe extern "C" fn parse_param<T: MountOperations>(
         let index = index as usize;
         // SAFETY: All bytes are initialised, and every pattern is valid.
         let result = unsafe { result.assume_init() };
-        let spec = T::OPTIONS.get(index).ok_or(EINVAL)?;
+        let spec = T::options(private.kind).specs.get(index).ok_or(EINVAL)?;
         // SAFETY: The parser has filled the member that belongs to the option's kind.
         let value = unsafe {
             match spec.kind {
@@ -411,8 +439,8 @@ unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context)
         let private = unsafe { &mut *(*fc).fs_private.cast::<Private<T>>() };
         // SAFETY: By the safety requirements.
         let log = unsafe { MountLog::new(fc) };
-        let block = private.block;
-        if !block && T::wants_existing(&private.config) {
+        let block = private.kind == Kind::OnBlockDevice;
+        if !block && T::wants_existing(&mut private.config, &log)? {
             // SAFETY: By the safety requirements.
             return unsafe { get_existing::<T>(fc) }
                 .inspect_err(|_| log.error(c"The file system to be mounted again is gone"));

@@ -111,10 +111,48 @@ impl<S> Drop for Registered<S> {
     }
 }
 
-/// A type of file system, as a static of the module. `BLOCK` types live on a block device.
-pub struct FsType<T: FileSystem, const BLOCK: bool>(TypeSlot<T::Shared>);
+/// Who may mount a type of file system, and on what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anybody in a user namespace of theirs.
+    OfUsers,
+    /// An administrator, on a block device.
+    OnBlockDevice,
+    /// An administrator.
+    OfSystem,
+}
 
-impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
+impl Kind {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::OfUsers => bindings::FS_HAS_SUBTYPE | bindings::FS_USERNS_MOUNT,
+            Self::OnBlockDevice => bindings::FS_HAS_SUBTYPE | bindings::FS_REQUIRES_DEV,
+            Self::OfSystem => 0,
+        }
+    }
+
+    /// The kind that is this number as a parameter of a type.
+    pub(crate) const fn nth(number: u8) -> Self {
+        match number {
+            OF_USERS => Self::OfUsers,
+            ON_BLOCK_DEVICE => Self::OnBlockDevice,
+            _ => Self::OfSystem,
+        }
+    }
+}
+
+/// [`Kind::OfUsers`] as the parameter of a type.
+pub const OF_USERS: u8 = 0;
+/// [`Kind::OnBlockDevice`] as the parameter of a type.
+pub const ON_BLOCK_DEVICE: u8 = 1;
+/// [`Kind::OfSystem`] as the parameter of a type.
+pub const OF_SYSTEM: u8 = 2;
+
+/// A type of file system, as a static of the module. `KIND` is one of [`OF_USERS`],
+/// [`ON_BLOCK_DEVICE`] and [`OF_SYSTEM`].
+pub struct FsType<T: FileSystem, const KIND: u8>(TypeSlot<T::Shared>);
+
+impl<T: MountOperations, const KIND: u8> FsType<T, KIND> {
     /// Not registered.
     #[expect(clippy::new_without_default, reason = "made in a static")]
     pub const fn new() -> Self {
@@ -135,16 +173,10 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
         // SAFETY: The callbacks are those of `T`, whose contexts look for what `T` shares.
         unsafe {
             self.0.register(name, module, shared, |fs_type| {
-                let flags = bindings::FS_HAS_SUBTYPE
-                    | if BLOCK {
-                        bindings::FS_REQUIRES_DEV
-                    } else {
-                        bindings::FS_USERNS_MOUNT
-                    };
-                fs_type.fs_flags = flags as i32;
-                fs_type.init_fs_context = Some(super::context::init::<T, BLOCK>);
-                fs_type.parameters = super::context::parameters::<T>().cast();
-                fs_type.kill_sb = Some(kill_sb::<T, BLOCK>);
+                fs_type.fs_flags = Kind::nth(KIND).flags() as i32;
+                fs_type.init_fs_context = Some(super::context::init::<T, KIND>);
+                fs_type.parameters = T::options(Kind::nth(KIND)).table().cast();
+                fs_type.kill_sb = Some(kill_sb::<T, KIND>);
             })
         }
     }
@@ -153,9 +185,7 @@ impl<T: MountOperations, const BLOCK: bool> FsType<T, BLOCK> {
 /// # Safety
 ///
 /// Called by the VFS with a super block of the file system that is no longer mounted.
-unsafe extern "C" fn kill_sb<T: SuperOperations, const BLOCK: bool>(
-    sb: *mut bindings::super_block,
-) {
+unsafe extern "C" fn kill_sb<T: SuperOperations, const KIND: u8>(sb: *mut bindings::super_block) {
     // SAFETY: By the safety requirements. The data must outlive the inodes, which the generic
     // function drops; nothing uses it afterwards.
     unsafe {
@@ -163,7 +193,7 @@ unsafe extern "C" fn kill_sb<T: SuperOperations, const BLOCK: bool>(
         if let Some(data) = NonNull::new(data) {
             T::shutdown(data.as_ref());
         }
-        if BLOCK {
+        if KIND == ON_BLOCK_DEVICE {
             bindings::kill_block_super(sb);
         } else {
             bindings::kill_anon_super(sb);

@@ -93,7 +93,11 @@ impl Config<'_> {
 }
 
 /// A device with a driver.
-#[pin_data]
+///
+/// # Invariants
+///
+/// The value owns a reference to the device.
+#[pin_data(PinnedDrop)]
 pub struct Device<D: Driver> {
     device: NonNull<bindings::virtio_device>,
     queues: KVec<Arc<Queue<D>>>,
@@ -120,6 +124,32 @@ impl<D: Driver> Device<D> {
         &self.queues
     }
 
+    /// Resets the device, which gives all loads back as [lost](Driver::lost), and starts it again, if it
+    /// is not gone.
+    pub fn restart(&self) {
+        // SAFETY: There is a reference to the device, whose lock keeps its driver from changing. If it
+        // has ours, its private data is this.
+        unsafe {
+            bindings::fuse_rs_helper_virtio_lock(self.device.as_ptr());
+            let data = bindings::fuse_rs_helper_virtio_private(self.device.as_ptr());
+            if core::ptr::eq(data.cast(), self) {
+                let stopped = bindings::virtio_device_reset_prepare(self.device.as_ptr());
+                if stopped == 0 && bindings::virtio_device_reset_done(self.device.as_ptr()) != 0 {
+                    pr_err!("a virtio device could not be started again\n");
+                }
+            }
+            bindings::fuse_rs_helper_virtio_unlock(self.device.as_ptr());
+        }
+    }
+
+    /// The queue for the CPU the caller runs on, of those from `first` on.
+    pub fn queue_here(&self, first: usize) -> Option<&Arc<Queue<D>>> {
+        let queues = self.queues.get(first..)?;
+        // SAFETY: Only a hint.
+        let cpu = unsafe { bindings::fuse_rs_helper_this_cpu() } as usize;
+        queues.get(cpu.checked_rem(queues.len())?)
+    }
+
     /// # Safety
     ///
     /// `device` is a device that is being probed by the driver.
@@ -137,9 +167,14 @@ impl<D: Driver> Device<D> {
         }
         let this = Arc::pin_init(
             try_pin_init!(Self {
-                device,
-                queues,
                 data <- D::new(shared, &config),
+                queues,
+                // INVARIANT: Nothing fails any more.
+                device: {
+                    // SAFETY: By the safety requirements.
+                    unsafe { bindings::fuse_rs_helper_virtio_get(device.as_ptr()) };
+                    device
+                },
             }),
             GFP_KERNEL,
         )?;
@@ -150,6 +185,17 @@ impl<D: Driver> Device<D> {
             unsafe { this.stop() };
         })?;
         Ok(this)
+    }
+
+    /// # Safety
+    ///
+    /// `device` is a device of the driver, for as long as the value is used.
+    unsafe fn borrow(device: *mut bindings::virtio_device) -> impl Deref<Target = Arc<Self>> {
+        // SAFETY: By the safety requirements. The reference was left there by `probe`, and stays there.
+        unsafe {
+            let this = bindings::fuse_rs_helper_virtio_private(device).cast_const();
+            core::mem::ManuallyDrop::new(Arc::from_raw(this.cast::<Self>()))
+        }
     }
 
     /// # Safety
@@ -226,6 +272,14 @@ impl<D: Driver> Device<D> {
     }
 }
 
+#[pinned_drop]
+impl<D: Driver> PinnedDrop for Device<D> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The reference is given up.
+        unsafe { bindings::fuse_rs_helper_virtio_put(self.device.as_ptr()) };
+    }
+}
+
 /// # Safety
 ///
 /// Called by virtio with a queue of a device of the driver; in any context.
@@ -268,6 +322,26 @@ unsafe extern "C" fn remove<D: Driver>(device: *mut bindings::virtio_device) {
         this.stop();
         bindings::fuse_rs_helper_virtio_set_private(device, core::ptr::null_mut());
     }
+}
+
+/// # Safety
+///
+/// Called by virtio with a device of the driver.
+unsafe extern "C" fn reset_prepare<D: Driver>(device: *mut bindings::virtio_device) -> i32 {
+    // SAFETY: By the safety requirements; the reference that `probe` has left there stays.
+    unsafe { Device::<D>::borrow(device).stop() };
+    0
+}
+
+/// # Safety
+///
+/// Called by virtio with a device of the driver that has no queues.
+unsafe extern "C" fn reset_done<D: Driver>(device: *mut bindings::virtio_device) -> i32 {
+    c_result!({
+        // SAFETY: As above.
+        unsafe { Device::<D>::borrow(device).start() }?;
+        Ok(0)
+    })
 }
 
 /// A registered driver; dropping it takes all its devices away first.
@@ -315,6 +389,8 @@ impl<D: Driver> Registration<D> {
                     (*slot).id_table = Self::IDS.as_ptr();
                     (*slot).probe = Some(probe::<D>);
                     (*slot).remove = Some(remove::<D>);
+                    (*slot).reset_prepare = Some(reset_prepare::<D>);
+                    (*slot).reset_done = Some(reset_done::<D>);
                     to_result(bindings::__register_virtio_driver(slot, module.as_ptr()))
                 }
             }),

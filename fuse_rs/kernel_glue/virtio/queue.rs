@@ -314,7 +314,10 @@ impl<D: Driver> Ring<D> {
         // afterwards.
         let (slot, place) = unsafe {
             let value = slot.read();
-            (value, KBox::from_raw(slot.cast::<MaybeUninit<Slot<D::Load>>>()))
+            (
+                value,
+                KBox::from_raw(slot.cast::<MaybeUninit<Slot<D::Load>>>()),
+            )
         };
         // Without room it is freed.
         let _ = self.spare.push_within_capacity(place);

@@ -215,9 +215,6 @@ impl<'a> Table<'a> {
                 Some(start.add(first))
             }
         };
-        [
-            close(0, self.readable),
-            close(self.readable, self.writable),
-        ]
+        [close(0, self.readable), close(self.readable, self.writable)]
     }
 }

@@ -189,14 +189,14 @@ impl<D: Driver> Queue<D> {
                 unsafe { bindings::virtqueue_notify(queue.as_ptr()) };
                 Ok(())
             }
-            Err((Refused::ForNow, load)) => Err((Refusal::Full, load)),
-            Err((Refused::NoMemory, load)) => {
+            Err((Rejection::ForNow, load)) => Err((Refusal::Full, load)),
+            Err((Rejection::NoMemory, load)) => {
                 self.starved.store(true, Relaxed);
                 self.look();
                 Err((Refusal::Full, load))
             }
-            Err((Refused::TooLong, load)) => Err((Refusal::TooLong, load)),
-            Err((Refused::Broken, load)) => Err((Refusal::Gone, load)),
+            Err((Rejection::TooLong, load)) => Err((Refusal::TooLong, load)),
+            Err((Rejection::Broken, load)) => Err((Refusal::Gone, load)),
         }
     }
 
@@ -228,7 +228,7 @@ impl<D: Driver> Queue<D> {
 }
 
 /// Why a ring did not take a load.
-enum Refused {
+enum Rejection {
     ForNow,
     NoMemory,
     TooLong,
@@ -237,17 +237,16 @@ enum Refused {
 
 impl<D: Driver> Ring<D> {
     /// The queue, if the device is to be notified.
-    #[expect(clippy::type_complexity, reason = "the load comes back")]
     fn add(
         &mut self,
         load: D::Load,
-    ) -> Result<Option<NonNull<bindings::virtqueue>>, (Refused, D::Load)> {
+    ) -> Result<Option<NonNull<bindings::virtqueue>>, (Rejection, D::Load)> {
         let place = match self.spare.pop() {
             Some(place) => place,
             None => match KBox::new_uninit(GFP_ATOMIC | __GFP_NOWARN) {
                 Ok(place) => place,
                 // The device has some.
-                Err(_) => return Err((Refused::ForNow, load)),
+                Err(_) => return Err((Rejection::ForNow, load)),
             },
         };
         let slot = KBox::into_raw(KBox::write(place, Slot { load, writable: 0 }));
@@ -260,14 +259,14 @@ impl<D: Driver> Ring<D> {
                 Ok(notify.then_some(self.queue))
             }
             Err(error) => {
-                let refused = match error {
-                    ENOSPC if self.out > 0 => Refused::ForNow,
-                    ENOMEM => Refused::NoMemory,
-                    EIO => Refused::Broken,
-                    _ => Refused::TooLong,
+                let why = match error {
+                    ENOSPC if self.out > 0 => Rejection::ForNow,
+                    ENOMEM => Rejection::NoMemory,
+                    EIO => Rejection::Broken,
+                    _ => Rejection::TooLong,
                 };
                 // SAFETY: The device did not get it.
-                Err((refused, unsafe { self.take_slot(slot) }.load))
+                Err((why, unsafe { self.take_slot(slot) }.load))
             }
         }
     }
@@ -286,12 +285,10 @@ impl<D: Driver> Ring<D> {
         let bytes = table.writable_bytes();
         // SAFETY: As above; the borrow of the load is over.
         unsafe { (*slot).writable = bytes };
-        let mut lists = [core::ptr::null_mut(); 2];
-        let mut count = 0;
-        for list in Table::finish(table).into_iter().flatten() {
-            lists[count] = list;
-            count += 1;
-        }
+        let mut lists = match table.finish() {
+            [Some(first), second] => [first, second.unwrap_or(core::ptr::null_mut())],
+            [None, second] => [second.ok_or(EINVAL)?, core::ptr::null_mut()],
+        };
         // SAFETY: The queue is valid by the invariants, and the lock is held; the lists are closed, and
         // are not used afterwards.
         kernel::error::to_result(unsafe {

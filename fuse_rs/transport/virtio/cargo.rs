@@ -17,6 +17,7 @@ use fuse_pure::abi::cursor::Writer;
 use fuse_pure::abi::header::OutHeader;
 use fuse_pure::abi::header::ServerErrno;
 use fuse_pure::abi::header::OUT_HEADER;
+use fuse_pure::abi::ids::Opcode;
 use fuse_pure::op::forget;
 use fuse_pure::op::ReplyShape;
 use kernel_glue::list::Queue;
@@ -142,7 +143,9 @@ impl Flight {
 
     fn judge(&self, written: usize) -> Result<Verdict, Bad> {
         let shape = self.request.shape;
-        if shape == ReplyShape::NoReply {
+        let opcode = self.request.opcode;
+        // virtiofsd does not answer DESTROY.
+        if shape == ReplyShape::NoReply || opcode == Opcode::Destroy && written == 0 {
             return Ok(Verdict::Reply(0));
         }
         let header: OutHeader = Reader::new(&self.header).take().map_err(|_| Bad)?;

@@ -12,10 +12,26 @@ int ktap_ms(int ms)
 	return slowness ? ms * atoi(slowness) : ms;
 }
 
-int ktap_main(void (*cleanup)(void))
+/* Leaves only the cases that are named. */
+static void choose(char **names)
+{
+	int chosen = 0;
+
+	for (int i = 0; i < ktap_count; i++)
+		for (char **name = names; *name; name++)
+			if (!strcmp(ktap_cases[i].name, *name)) {
+				ktap_cases[chosen++] = ktap_cases[i];
+				break;
+			}
+	ktap_count = chosen;
+}
+
+int ktap_main(char **names, void (*cleanup)(void))
 {
 	int failed = 0, limit = ktap_ms(KTAP_TIMEOUT_MS);
 
+	if (*names)
+		choose(names);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("TAP version 13\n1..%d\n", ktap_count);
 	for (int i = 0; i < ktap_count; i++) {

@@ -117,7 +117,7 @@ int ktap_ms(int ms);
 /* The same as nobody. */
 #define AS_NOBODY(call) IN_CHILD(setgid(65534) || setuid(65534) ? -1 : (call))
 
-/* Runs all cases; `cleanup` is called in the parent after each. */
-int ktap_main(void (*cleanup)(void));
+/* Runs all cases, or those that are named; `cleanup` is called in the parent after each. */
+int ktap_main(char **names, void (*cleanup)(void));
 
 #endif

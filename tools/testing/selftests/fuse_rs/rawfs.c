@@ -629,7 +629,7 @@ void rawfs_cleanup(void)
 		fclose(f);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	return ktap_main(rawfs_cleanup);
+	return ktap_main(argv + 1, rawfs_cleanup);
 }

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include "faults.h"
 #include "mapped.h"
 #include "notify.h"
@@ -401,6 +402,8 @@ static void make_group(void)
 	snprintf(group, sizeof(group), "%s/fuse_rs-%d", parent, getpid());
 	CHECK_EQ(mkdir(group, 0755), 0);
 	write_file(in_group("memory.max"), MEMORY);
+	/* Huge pages under the server's buffers, of which it uses little, would fill the group. */
+	CHECK_EQ(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
 }
 
 static long enter_group(long a, long b)

@@ -258,12 +258,25 @@ TEST(close_waits_for_the_data)
 	stop();
 }
 
+static long sync_all(long a, long b)
+{
+	sync();
+	return 0;
+}
+
 TEST(sync_starts_writing)
 {
 	start_cached(4 * PAGE);
 	write_at(PAGE, PAGE);
-	sync();
-	EVENTUALLY(there(PAGE) == 'w');
+	hold(FUSE_WRITE);
+	CHECK_EQ(tell(&w, sync_all, 0, 0), 0);
+	EVENTUALLY(held() == 1);
+	let_all_go(fs);
+	EVENTUALLY(asked(FUSE_SETATTR));
+	CHECK(last_request(FUSE_WRITE) < last_request(FUSE_SETATTR));
+	CHECK_EQ(there(PAGE), 'w');
+	CHECK_EQ(fs->count[FUSE_WRITE], 1);
+	CHECK_EQ(fs->count[FUSE_FSYNC], 0);
 	stop();
 }
 
@@ -504,6 +517,23 @@ TEST(an_unlinked_file_is_still_written)
 	CHECK_EQ(there(7), 'w');
 	close_it();
 	stop();
+}
+
+TEST(an_unlinked_file_whose_writer_is_killed_is_still_written)
+{
+	start_cached(0);
+	write_at(0, PAGE);
+	CHECK_EQ(unlink(rawfs_path(fs, "file")), 0);
+	write_at(PAGE, PAGE);
+	CHECK_EQ(fs->count[FUSE_WRITE], 0);
+	kill_worker(&w);
+	/* It may have other names there. */
+	EVENTUALLY(asked(FUSE_FORGET));
+	CHECK_EQ(there(7), 'w');
+	CHECK_EQ(there(PAGE + 7), 'w');
+	CHECK(last_request(FUSE_WRITE) < last_request(FUSE_RELEASE));
+	CHECK(last_request(FUSE_RELEASE) < last_request(FUSE_FORGET));
+	rawfs_stop(fs);
 }
 
 static long become_nobody(long a, long b)

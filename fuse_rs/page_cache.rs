@@ -73,8 +73,8 @@ impl MapOperations for Fuse {
             }
             inode.forbid_large_folios();
             if in_flight.set_mapped() && inode.has_pages() {
-                // Which page of a folio is stored to is not to be known, and the others are not to be
-                // written.
+                // Which page of a folio is stored to is not to be known, and the others are not to
+                // be written.
                 writeback::start(inode);
                 stale::drop_all(inode)?;
             }

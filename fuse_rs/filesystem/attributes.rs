@@ -401,10 +401,7 @@ impl InodeOperations for Fuse {
         } else {
             op
         };
-        let stopped = match size {
-            Some(_) => Some(in_flight::stop_writes(inode)?),
-            None => None,
-        };
+        let stopped = size.map(|_| in_flight::stop_writes(inode)).transpose()?;
         let reply = connection
             .call(
                 &op,

@@ -166,11 +166,10 @@ impl FileOperations for Fuse {
             sent &= !flags::O_TRUNC;
         }
         // A truncating open must not overlap with writes.
-        let guard = if truncates { Some(inode.lock()?) } else { None };
-        let stopped = match guard {
-            Some(_) => Some(in_flight::stop_writes(inode)?),
-            None => None,
-        };
+        let guard = truncates.then(|| inode.lock()).transpose()?;
+        let stopped = truncates
+            .then(|| in_flight::stop_writes(inode))
+            .transpose()?;
         let (open_there, open) = match ask_open(connection, node, sent, directory) {
             Ok((open_there, open)) => (Some(open_there), open),
             Err(error) if error == ENOSYS => (None, UNASKED),

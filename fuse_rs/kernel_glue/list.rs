@@ -95,9 +95,10 @@ pub use impl_linked;
 ///
 /// # Invariants
 ///
-/// `id` is [`NOWHERE`] until the queue gets its first object, then a number that no other queue has.
-/// `head` and `tail` are both `None` or the ends of a chain of objects whose links' owner is `id`; each object in the chain is kept alive by one reference the queue owns. All pointers to
-/// an object came from [`Arc::into_raw`], so that the reference can be recovered from them.
+/// `id` is [`NOWHERE`] until the queue gets its first object, then a number that no other queue
+/// has. `head` and `tail` are both `None` or the ends of a chain of objects whose links' owner is
+/// `id`; each object in the chain is kept alive by one reference the queue owns. All pointers to an
+/// object came from [`Arc::into_raw`], so that the reference can be recovered from them.
 pub struct Queue<T: Linked<ID>, const ID: usize = 0> {
     id: u64,
     head: Option<NonNull<T>>,

@@ -10,23 +10,16 @@ pub use kernel::iov::IovIterDest;
 pub use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
-/// Makes sure that the next `len` bytes of `source` can be read, as far as that can be told.
+/// Makes sure that the next `len` bytes of `source` can be read; returns how many of them can, as far
+/// as that can be told.
 ///
 /// # Context
 ///
-/// May sleep, for as long as the owner of the memory likes.
-///
-/// # Errors
-///
-/// `EFAULT` when they cannot.
-pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> Result {
+/// May sleep, for as long as the owner of the memory likes. No folio is locked.
+pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> usize {
     // SAFETY: The source is valid; it is only read.
     let missing = unsafe { bindings::fault_in_iov_iter_readable(source.as_raw(), len) };
-    if missing == 0 {
-        Ok(())
-    } else {
-        Err(EFAULT)
-    }
+    len.saturating_sub(missing)
 }
 
 /// Runs `copy`, which does not wait for memory of `iter` that is not there: copies come up short
@@ -131,8 +124,8 @@ pub trait MessageSink {
         false
     }
 
-    /// Makes sure that the next `len` bytes can be put without sleeping, as far as that can be told.
-    /// May sleep, for as long as the owner of the destination likes.
+    /// Makes sure that the next `len` bytes can be put without sleeping, as far as that can be
+    /// told. May sleep, for as long as the owner of the destination likes.
     ///
     /// # Errors
     ///

@@ -11,10 +11,10 @@ use crate::filesystem::OpenFile;
 use crate::prelude::*;
 use core::ops::Range;
 use kernel_glue::mem::pages::PAGE_SIZE;
-use kernel_glue::mm::cached_write::fault_in;
 use kernel_glue::mm::cached_write::give_back;
 use kernel_glue::mm::folio::LockedFolio;
 use kernel_glue::mm::mapping::MAX_FOLIO_PAGES;
+use kernel_glue::uio::fault_in;
 use kernel_glue::vfs::caller::was_killed;
 
 /// Writes `from` to `position`. The inode is locked.
@@ -82,7 +82,9 @@ fn write_part(
         // The rest of the folio is not valid yet: all or nothing.
         give_back(from, copied);
         want = want.min(PAGE_SIZE - past);
-        fault_in(from, want)?;
+        if fault_in(from, want) == 0 {
+            return Err(EFAULT);
+        }
     }
 }
 

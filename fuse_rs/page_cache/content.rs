@@ -51,7 +51,8 @@ enum State {
     Lent(LentFolios, ARef<Inode>),
     /// mm's pages, which count as being written back until a carrier, too, has given them up.
     Held(Arc<LentFolios>),
-    /// mm's pages, which it takes for written. The server has had the bytes, and may want them again.
+    /// mm's pages, which it takes for written. The server has had the bytes, and may want them
+    /// again.
     Taken(FolioParts, WritebackPages<Fuse>),
     /// A copy that nobody has read yet.
     Copied(UniqueArc<PageData>, Temporary),
@@ -224,8 +225,8 @@ impl Content {
         data.copy_to(dest)
     }
 
-    /// Copies everything to `dest` from mm's pages; `false` if that is not to be had without sleeping,
-    /// or they are not mm's.
+    /// Copies everything to `dest` from mm's pages; `false` if that is not to be had without
+    /// sleeping, or they are not mm's.
     fn lend_to(&self, dest: &mut dyn MessageSink) -> bool {
         let mut state = self.state.lock();
         let parts: &FolioParts = match &*state {

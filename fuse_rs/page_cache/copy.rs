@@ -60,6 +60,16 @@ impl DerefMut for CopyNode {
     }
 }
 
+/// How the server gets the bytes of dirty folios.
+pub(super) enum Way {
+    /// They are lent to the WRITE.
+    Lend,
+    /// They are copied.
+    Copy,
+    /// This is a copy.
+    Copied(PageData),
+}
+
 /// Bytes of dirty pages that the server is to store: a copy, or the pages as long as they are lent.
 #[pin_data]
 pub(super) struct PageCopy {
@@ -130,8 +140,8 @@ impl Drop for Written {
 }
 
 impl PageCopy {
-    /// Queues `range` of the file, which is dirty in `folios` and has been copied to `data`; if that
-    /// is empty, it is lent or copied. It is sent by [`send_queued`](super::in_flight::send_queued).
+    /// Queues `range` of the file, which is dirty in `folios`. It is sent by
+    /// [`send_queued`](super::in_flight::send_queued).
     ///
     /// # Errors
     ///
@@ -140,11 +150,10 @@ impl PageCopy {
         inode: &Inode,
         range: Range<u64>,
         folios: &mut [DirtyFolio],
-        data: PageData,
-        lend_it: bool,
+        way: Way,
         open: Option<Arc<ServerOpen>>,
     ) -> Result {
-        let is_lent = lend_it && data.is_empty();
+        let is_lent = matches!(way, Way::Lend);
         let len = range.end.saturating_sub(range.start);
         let op = Write {
             fh: open.as_ref().map_or(FileHandle(0), |open| open.fh()),
@@ -159,13 +168,13 @@ impl PageCopy {
         let place_for_end = KBox::<Written>::new_uninit(GFP_KERNEL)?;
         let memory = RequestMemory::for_body::<WriteIn>()?;
         let reply = ReplyBuffer::for_shape(op.shape())?;
-        let copy = if data.is_empty() {
-            let lent = LentFolios::with_capacity(folios.len())?;
-            let lent =
-                lend(&range, folios, lent).inspect_err(|error| inode.set_write_error(*error))?;
-            if is_lent {
+        let copy = match way {
+            Way::Lend => {
+                let lent = lend(inode, &range, folios)?;
                 Self::place(place, range, Content::lent(lent, inode.into()))
-            } else {
+            }
+            Way::Copy => {
+                let lent = lend(inode, &range, folios)?;
                 let data = lent
                     .copy()
                     .and_then(|data| Ok(UniqueArc::new(data, GFP_KERNEL)?));
@@ -176,9 +185,10 @@ impl PageCopy {
                 drop(lent);
                 copy
             }
-        } else {
-            let data = UniqueArc::new(data, GFP_KERNEL)?;
-            Self::place(place, range, Content::copied(data, inode.into()))
+            Way::Copied(data) => {
+                let data = UniqueArc::new(data, GFP_KERNEL)?;
+                Self::place(place, range, Content::copied(data, inode.into()))
+            }
         };
         let node = Node::new(pages_of(copy.bytes()), copy.id(), copy.clone());
         let done = place_for_end.write(Written {
@@ -292,15 +302,22 @@ impl Source for PageCopy {
     }
 }
 
-/// Lends what is dirty of `folios`, which is `bytes` of the file and for which there is room in `to`.
-fn lend(bytes: &Range<u64>, folios: &mut [DirtyFolio], mut to: LentFolios) -> Result<LentFolios> {
+/// Lends what is dirty of `folios`, which is `bytes` of the file.
+///
+/// # Errors
+///
+/// `ENOMEM`. Others cannot happen; whoever asks whether all is written would hear of them.
+fn lend(inode: &Inode, bytes: &Range<u64>, folios: &mut [DirtyFolio]) -> Result<LentFolios> {
+    let mut to = LentFolios::with_capacity(folios.len())?;
     for folio in folios {
         let at = |position: u64| {
             let within = position.saturating_sub(folio.position());
             usize::try_from(within).map_or(folio.size(), |within| within.min(folio.size()))
         };
         let part = at(bytes.start)..at(bytes.end);
-        folio.lend(part, &mut to)?;
+        folio
+            .lend(part, &mut to)
+            .inspect_err(|error| inode.set_write_error(*error))?;
     }
     Ok(to)
 }

@@ -123,8 +123,8 @@ impl<'a> Direct<'a> {
     }
 }
 
-/// Does what `iter` stands for part by part: `part` is told how much is done, and returns how much it
-/// has done and whether it goes on. An error behind what is done does not count.
+/// Does what `iter` stands for part by part: `part` is told how much is done, and returns how much
+/// it has done and whether it goes on. An error behind what is done does not count.
 fn in_turn<I: Iter>(
     iter: &mut I,
     mut part: impl FnMut(&mut I, usize) -> Result<(usize, bool)>,
@@ -158,7 +158,8 @@ pub(super) fn read(
         return Ok(0);
     }
     writeback::write_range(direct.inode, direct.range(len))?;
-    // A file that is always direct may be a stream, for which to ask behind its end is to lose data.
+    // A file that is always direct may be a stream, for which to ask behind its end is to lose
+    // data.
     let seekable = !handle.is_direct() || (!io.is_sync() && direct.is_inside(len));
     if direct.is_async() && !io.is_sync() && (seekable || len <= direct.max) {
         let io = io.detach()?;
@@ -264,8 +265,8 @@ enum Lock<'a> {
 
 /// Locks the inode for a write of `from`.
 ///
-/// Writes to a file whose server takes parallel ones exclude each other only if they change more than
-/// data: the size, or set-id bits.
+/// Writes to a file whose server takes parallel ones exclude each other only if they change more
+/// than data: the size, or set-id bits.
 fn lock<'a>(
     io: &Io<'_, Fuse>,
     inode: &'a Inode,

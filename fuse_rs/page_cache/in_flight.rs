@@ -2,10 +2,10 @@
 
 //! What of one file is on its way to the server.
 //!
-//! For mm, a page whose bytes have been copied is clean and may go, be changed or come back. So here
-//! is known which bytes are still to be stored by the server: whoever wants to make such a page dirty
-//! again, to read it from the server or to write it in another way waits until they are. Nobody waits
-//! with a folio locked.
+//! For mm, a page whose bytes have been copied is clean and may go, be changed or come back. So
+//! here is known which bytes are still to be stored by the server: whoever wants to make such a
+//! page dirty again, to read it from the server or to write it in another way waits until they are.
+//! Nobody waits with a folio locked.
 
 use super::copy::CopyNode;
 use super::copy::PageCopy;
@@ -261,8 +261,8 @@ pub(super) fn send_queued(inode: &Inode) {
 /// As long as the value lives, no copies are with the server: they are queued.
 pub(crate) struct NoWrites<'a>(&'a Inode);
 
-/// Waits until the server has all copies that were sent, and keeps further ones back. The caller has
-/// locked the inode.
+/// Waits until the server has all copies that were sent, and keeps further ones back. The caller
+/// has locked the inode.
 ///
 /// # Errors
 ///
@@ -292,8 +292,8 @@ impl Drop for NoWrites<'_> {
     }
 }
 
-/// As long as the value lives, no page of a range becomes dirty by stores to mappings, and none is on
-/// its way.
+/// As long as the value lives, no page of a range becomes dirty by stores to mappings, and none is
+/// on its way.
 pub(super) struct Through<'a>(&'a Inode);
 
 /// Prepares for writing a range through.

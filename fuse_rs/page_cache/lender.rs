@@ -3,8 +3,8 @@
 //! Copying late.
 //!
 //! A copy of a dirty page costs memory and time, and is needed only if the server does not take the
-//! page: who waits for pages being written back waits for the server then. So the pages themselves are
-//! lent to their WRITE for a while, and copied by a worker only if it is not over by then.
+//! page: who waits for pages being written back waits for the server then. So the pages themselves
+//! are lent to their WRITE for a while, and copied by a worker only if it is not over by then.
 
 use super::copy::PageCopy;
 use crate::prelude::*;

@@ -3,10 +3,11 @@
 //! Writing dirty pages back.
 //!
 //! The server may never answer, and nobody but those who want the very data is to wait for it. So
-//! dirty bytes are copied, after which mm has clean pages, and the copies go to the server. Unless it
-//! takes the bytes so soon that mm can be let wait for that: see [`lender`](super::lender).
+//! dirty bytes are copied, after which mm has clean pages, and the copies go to the server. Unless
+//! it takes the bytes so soon that mm can be let wait for that: see [`lender`](super::lender).
 
 use super::copy::PageCopy;
+use super::copy::Way;
 use super::in_flight::send_queued;
 use super::in_flight::stop_writes;
 use crate::filesystem::inode;
@@ -98,8 +99,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Adds `part` of a folio to the range, which is sent before if that does not fit. Those that are
-    /// copied and those that are not are kept apart.
+    /// Adds `part` of a folio to the range, which is sent before if that does not fit. Those that
+    /// are copied and those that are not are kept apart.
     fn make_room(&mut self, folio: &DirtyFolio, part: &Range<usize>, copied: bool) -> Result {
         let range = shifted(part.clone(), folio.position());
         let len = range.end.saturating_sub(self.range.start);
@@ -138,14 +139,12 @@ impl<'a> Batch<'a> {
             self.folios.drain_all().for_each(DirtyFolio::written);
             return Err(EIO);
         }
-        let queued = PageCopy::queue(
-            self.inode,
-            range,
-            &mut self.folios,
-            data,
-            self.may_lend,
-            open,
-        );
+        let way = match (data.is_empty(), self.may_lend) {
+            (true, true) => Way::Lend,
+            (true, false) => Way::Copy,
+            (false, _) => Way::Copied(data),
+        };
+        let queued = PageCopy::queue(self.inode, range, &mut self.folios, way, open);
         if queued.is_err() {
             self.folios.clear();
             return queued;
@@ -203,8 +202,8 @@ pub(crate) fn write_range(inode: &Inode, range: Range<u64>) -> Result {
 /// How often it is looked for pages that were dirty again while an older copy was on its way.
 const PASSES: u32 = 3;
 
-/// Writes all dirty pages back, and times that the kernel keeps, and waits until the server has all that
-/// was on its way. The inode is not locked.
+/// Writes all dirty pages back, and times that the kernel keeps, and waits until the server has all
+/// that was on its way. The inode is not locked.
 ///
 /// # Errors
 ///

@@ -125,8 +125,8 @@ impl OwnedFolio {
         })
     }
 
-    /// Fills up to `len` bytes more of the folio by `copy`, which writes as many as it is told to the
-    /// address; returns how many that were.
+    /// Fills up to `len` bytes more of the folio by `copy`, which writes as many as it is told to
+    /// the address; returns how many that were.
     pub(super) fn append_with(&mut self, len: usize, copy: impl FnOnce(*mut u8, usize)) -> usize {
         let room = self.spare();
         let len = len.min(room.len());
@@ -357,8 +357,8 @@ impl PageData {
         })
     }
 
-    /// Appends `len` bytes by `copy`, which is told how many it has copied before, where to, and how
-    /// many to copy there.
+    /// Appends `len` bytes by `copy`, which is told how many it has copied before, where to, and
+    /// how many to copy there.
     fn append_with(&mut self, len: usize, mut copy: impl FnMut(usize, *mut u8, usize)) -> Result {
         let mut done = 0usize;
         while done < len {

@@ -58,8 +58,8 @@ unsafe impl Sync for UserPages {}
 
 impl UserPages {
     /// Takes the next bytes `iter` stands for, to be filled or read: up to `max_len`, in up to
-    /// `max_pages`. The iterator advances. Memory that is the kernel's is taken only for `io`, which
-    /// does not end before it is given back; else there is nothing.
+    /// `max_pages`. The iterator advances. Memory that is the kernel's is taken only for `io`,
+    /// which does not end before it is given back; else there is nothing.
     ///
     /// # Context
     ///

@@ -24,8 +24,8 @@ fn bits_of(range: &Range<usize>) -> u64 {
 }
 
 impl LockedFolio {
-    /// Copies up to `len` bytes from `source` to `offset`, but nothing that would have to be faulted in;
-    /// returns how many it got.
+    /// Copies up to `len` bytes from `source` to `offset`, but nothing that would have to be
+    /// faulted in; returns how many it got.
     pub fn copy_present(
         &mut self,
         offset: usize,
@@ -53,25 +53,6 @@ impl LockedFolio {
     }
 }
 
-/// Faults the first `len` bytes of `source` in, or some of them.
-///
-/// # Context
-///
-/// May sleep and fault; no folio is locked.
-///
-/// # Errors
-///
-/// `EFAULT` when there is nothing.
-pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> Result {
-    // SAFETY: The source is valid.
-    let missing = unsafe { bindings::fault_in_iov_iter_readable(source.raw(), len) };
-    if missing == len {
-        Err(EFAULT)
-    } else {
-        Ok(())
-    }
-}
-
 /// Takes the last `len` bytes that were copied from `source` back.
 pub fn give_back(source: &mut IovIterSource<'_>, len: usize) {
     // SAFETY: The source is valid, and has advanced by at least as much.
@@ -79,8 +60,8 @@ pub fn give_back(source: &mut IovIterSource<'_>, len: usize) {
 }
 
 impl<T: FileSystem> Inode<T> {
-    /// The folio at `position` of the page cache, locked, to be written to; made if it is not there, as
-    /// large as `len` bytes need if possible.
+    /// The folio at `position` of the page cache, locked, to be written to; made if it is not
+    /// there, as large as `len` bytes need if possible.
     ///
     /// # Context
     ///

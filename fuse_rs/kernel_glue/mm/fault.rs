@@ -111,8 +111,8 @@ unsafe extern "C" fn close<T: MapOperations>(vma: *mut bindings::vm_area_struct)
 unsafe extern "C" fn page_mkwrite<T: MapOperations>(
     fault: *mut bindings::vm_fault,
 ) -> bindings::vm_fault_t {
-    // SAFETY: By the safety requirements; the mapping keeps its file, which keeps the inode, and the
-    // page is referenced during the fault.
+    // SAFETY: By the safety requirements; the mapping keeps its file, which keeps the inode, and
+    // the page is referenced during the fault.
     unsafe {
         let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
         let folio = bindings::fuse_rs_helper_page_folio((*fault).page);
@@ -145,8 +145,8 @@ unsafe fn lock_for_store<T: MapOperations>(
     folio: *mut bindings::folio,
 ) -> Result<Option<LockedFolio>> {
     loop {
-        // SAFETY: By the safety requirements. The reference that is taken is given up with the value,
-        // or here if there is no lock.
+        // SAFETY: By the safety requirements. The reference that is taken is given up with the
+        // value, or here if there is no lock.
         let mut locked = unsafe {
             bindings::fuse_rs_helper_folio_get(folio);
             let error = bindings::fuse_rs_helper_folio_lock_killable(folio);

@@ -188,8 +188,8 @@ impl LockedFolio {
     /// Marks a folio that was made clean for I/O as being written back, and as written.
     pub(crate) fn pass_through_writeback(&mut self) {
         self.clear_dirty_bits();
-        // SAFETY: We own the lock and a reference; the folio is not being written back: such are not
-        // made clean for I/O.
+        // SAFETY: We own the lock and a reference; the folio is not being written back: such are
+        // not made clean for I/O.
         unsafe {
             bindings::__folio_start_writeback(self.as_ptr(), false);
             bindings::folio_end_writeback(self.as_ptr());

@@ -85,8 +85,8 @@ impl FolioParts {
         self.parts().flat_map(|part| {
             part.bytes.clone().step_by(PAGE_SIZE).map(|offset| {
                 let len = (part.bytes.end - offset).min(PAGE_SIZE);
-                // SAFETY: There is a reference to the folio, in which the bytes lie; they start where a
-                // page does.
+                // SAFETY: There is a reference to the folio, in which the bytes lie; they start
+                // where a page does.
                 unsafe { PageRef::of_folio(part.folio, offset, len) }
             })
         })
@@ -126,8 +126,8 @@ impl FolioParts {
     }
 }
 
-/// Folios that are marked as being written back, until the value is dropped. Then their bytes need not
-/// be there any more.
+/// Folios that are marked as being written back, until the value is dropped. Then their bytes need
+/// not be there any more.
 ///
 /// # Invariants
 ///
@@ -201,8 +201,8 @@ impl LentFolios {
         }
     }
 
-    /// For the kernel, the folios are written. Their bytes stay there as long as they are not changed
-    /// in other ways.
+    /// For the kernel, the folios are written. Their bytes stay there as long as they are not
+    /// changed in other ways.
     pub fn written(mut self) -> FolioParts {
         let parts = FolioParts {
             first: self.0.first.take(),

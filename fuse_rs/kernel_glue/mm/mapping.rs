@@ -19,8 +19,8 @@ const PAGE: u64 = PAGE_SIZE as u64;
 /// Most pages of a folio in the page cache: which of them are dirty is kept in a word.
 pub const MAX_FOLIO_PAGES: usize = u64::BITS as usize;
 
-/// Appends up to `left` bytes of a folio to `data`, from the position `at` of the file on, which lies
-/// in it; whether they are valid.
+/// Appends up to `left` bytes of a folio to `data`, from the position `at` of the file on, which
+/// lies in it; whether they are valid.
 ///
 /// # Safety
 ///
@@ -68,8 +68,8 @@ impl<T: FileSystem> NewInode<T> {
 }
 
 impl<T: FileSystem> Inode<T> {
-    /// From now on the page cache of the file gets folios of one page only. Larger ones may be there,
-    /// and in the making.
+    /// From now on the page cache of the file gets folios of one page only. Larger ones may be
+    /// there, and in the making.
     pub fn forbid_large_folios(&self) {
         // SAFETY: The mapping is valid as long as the inode; the flags are changed atomically.
         unsafe { bindings::fuse_rs_helper_forbid_large_folios(self.mapping()) };

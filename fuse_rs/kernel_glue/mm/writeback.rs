@@ -128,7 +128,8 @@ impl DirtyFolio {
         }
     }
 
-    /// Lends `bytes` of it, which start where a page does and are all that is dirty: it is being written back from where it lies.
+    /// Lends `bytes` of it, which start where a page does and are all that is dirty: it is being
+    /// written back from where it lies.
     ///
     /// # Errors
     ///
@@ -182,9 +183,9 @@ impl Drop for DirtyFolio {
 }
 
 impl<T: FileSystem> Inode<T> {
-    /// Calls `with` for each folio that is to be written back, in ascending order; it may keep what it
-    /// gets until the end of its own writeback. The first error is returned, after everything was
-    /// tried if it must be written.
+    /// Calls `with` for each folio that is to be written back, in ascending order; it may keep what
+    /// it gets until the end of its own writeback. The first error is returned, after everything
+    /// was tried if it must be written.
     pub fn for_each_dirty(
         &self,
         control: &mut WritebackControl<'_>,
@@ -194,8 +195,8 @@ impl<T: FileSystem> Inode<T> {
         let mut folio = core::ptr::null_mut();
         let mut error = 0;
         loop {
-            // SAFETY: The control is valid; the folio is null or the last one returned, of which the
-            // value made below has been dropped or has a reference.
+            // SAFETY: The control is valid; the folio is null or the last one returned, of which
+            // the value made below has been dropped or has a reference.
             folio = unsafe { bindings::writeback_iter(self.mapping(), raw, folio, &mut error) };
             let Some(dirty) = NonNull::new(folio) else {
                 return to_result(error);
@@ -213,7 +214,8 @@ impl<T: FileSystem> Inode<T> {
 
     /// Whether there are dirty pages, as far as is known.
     pub fn has_dirty_pages(&self) -> bool {
-        // SAFETY: The mapping is valid as long as the inode; a racy look, as everywhere in the kernel.
+        // SAFETY: The mapping is valid as long as the inode; a racy look, as everywhere in the
+        // kernel.
         unsafe { bindings::fuse_rs_helper_mapping_is_dirty(self.mapping()) }
     }
 

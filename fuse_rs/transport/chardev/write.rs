@@ -60,16 +60,16 @@ impl ServerFile {
         for _ in 0..MAX_TRIES {
             // Nothing of ours is held while a page of the server's memory is waited for: it may
             // be the server itself that never brings it.
-            let readable = fault_in(from, body);
+            let readable = fault_in(from, body) == body;
             let _work = connection.work();
             let request = connection
                 .in_flight
                 .lock()
                 .take(unique, self.id)
                 .ok_or(ENOENT)?;
-            if let Err(error) = readable {
+            if !readable {
                 connection.finish(&request, Err(EIO));
-                return Err(error);
+                return Err(EFAULT);
             }
             match receive(connection, &request, &reply, from) {
                 Received::Done(told) => return told.map(|()| total),

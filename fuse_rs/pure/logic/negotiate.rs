@@ -59,7 +59,7 @@ features! {
     DONT_MASK: Offered;
     SPLICE_WRITE: Offered;
     SPLICE_MOVE: Not("spliced pages are copied");
-    SPLICE_READ: Not("splice(2) from the device works, but read(2) is cheaper: both copy");
+    SPLICE_READ: Not("splice(2) from the device works, but copies all but the pages of a WRITE");
     FLOCK_LOCKS: Offered;
     HAS_IOCTL_DIR: Offered;
     AUTO_INVAL_DATA: Offered;

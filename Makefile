@@ -122,7 +122,7 @@ clippy:
 	@! grep -qE '^(warning|error)' build/clippy.log || { echo 'clippy: there are warnings'; exit 1; }
 	$(LAB) enter sh -c 'find fuse_rs -name "*.o" -delete'
 
-RUST_FILES = $(shell git ls-files "fuse_rs/*.rs" "samples/*.rs")
+RUST_FILES = $(shell git ls-files "fuse_rs/*.rs" "samples/*.rs" "tools/dax-device/*.rs")
 
 fmt:
 	$(LAB) enter rustfmt --edition 2021 --config-path /k/tree/.rustfmt.toml $(RUST_FILES)

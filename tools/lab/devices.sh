@@ -4,24 +4,39 @@
 # QEMU must be told of it.
 
 # Adds one to the arrays `daemons` (lines for with-devices) and `qemu` (words for QEMU).
-# $1: virtiofs; $2: TAG=DIR[,OPTION...], where an option is one of the daemon's, without dashes.
+# $1: virtiofs or dax, which is whose daemon it is; $2: TAG=DIR[,OPTION...], where an option is one of
+# the daemon's, without dashes.
 add_device() {
-	local kind=$1 tag=${2%%=*} rest=${2#*=} dir socket id log options option
+	local kind=$1 tag=${2%%=*} rest=${2#*=} id=fs${#daemons[@]} dir socket log options option
+	local command device queues=1
 	[[ $2 == ?*=?* ]] || die "vm: --$kind wants TAG=DIR[,OPTION...], not '$2'"
-	id=fs${#daemons[@]}
 	dir=${rest%%,*}
 	socket=/fuse_rs/build/vm.$$/$id.sock
-	log=/fuse_rs/build/results/$kind-$id.log
+	log=/fuse_rs/build/results/$kind-$id
 	IFS=, read -ra options <<<"${rest#"$dir"}"
+	for option in "${options[@]}"; do
+		case $option in queues=*) queues=${option#*=} ;; esac
+	done
+	case $kind in
+	virtiofs)
+		command=(/usr/libexec/virtiofsd --sandbox=none)
+		device=vhost-user-fs-pci,tag=$tag
+		;;
+	dax)
+		"$CLONE/tools/dax-device/build"
+		command=(/fuse_rs/build/dax-device/dax-device "--tag=$tag" "--counters=$log.counters")
+		# 26 is virtio-fs; one queue more is for urgent requests.
+		device=vhost-user-test-device-pci,virtio-id=26,num_vqs=$((queues + 1)),vq_size=128,config_size=40
+		;;
+	esac
+	command+=("--socket-path=$socket" "--shared-dir=$dir")
+	for option in "${options[@]}"; do
+		[ -z "$option" ] || command+=("--$option")
+	done
 	# The daemon sees the guest's memory.
 	[ ${#daemons[@]} != 0 ] ||
 		qemu+=(-object "memory-backend-memfd,id=memory,size=$memory,share=on"
 			-machine memory-backend=memory)
-	local command=(/usr/libexec/virtiofsd --sandbox=none "--socket-path=$socket" "--shared-dir=$dir")
-	for option in "${options[@]}"; do
-		[ -z "$option" ] || command+=("--$option")
-	done
-	qemu+=(-chardev "socket,id=$id,path=$socket"
-		-device "vhost-user-fs-pci,chardev=$id,tag=$tag")
-	daemons+=("device $(printf '%q ' "$socket" "$log" "$dir" "${command[@]}")")
+	qemu+=(-chardev "socket,id=$id,path=$socket" -device "$device,chardev=$id")
+	daemons+=("device $(printf '%q ' "$socket" "$log.log" "$dir" "${command[@]}")")
 }

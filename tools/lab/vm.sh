@@ -89,8 +89,8 @@ vm() {
 			qemu+=(-plugin "$2") stock_only=1
 			shift
 			;;
-		--virtiofs)
-			add_device virtiofs "$2"
+		--virtiofs | --dax)
+			add_device "${1#--}" "$2"
 			shift
 			;;
 		--) shift && break ;;

@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# virtio-fs with a real virtiofsd: mounting by tag, unplugging, and what both sides see. Needs a device
+# with the tag $FUSE_TAG; $FUSE_SHARED is another way to the directory that it shares.
+tag=${FUSE_TAG:-}
+shared=${FUSE_SHARED:-}
+type=${FUSE_VIRTIOFS_TYPE:-virtiofs}
+driver=/sys/bus/virtio/drivers/$type
+dir=$(mktemp -d)
+n=0
+failed=0
+
+result() { # status, name
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n $2"; else
+		echo "not ok $n $2"
+		failed=1
+	fi
+}
+
+# What the C driver does not do.
+rs_only() { # name, why
+	[ "$is_c" = 0 ] && return 0
+	n=$((n + 1))
+	echo "ok $n $1 # SKIP on the C driver: $2"
+	return 1
+}
+
+# Whether a command succeeds within ten seconds.
+soon() {
+	for _ in $(seq 100); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+mounted() { grep -q " $dir $type " /proc/mounts; }
+device() {
+	local path
+	for path in "$driver"/virtio*; do
+		[ -e "$path" ] && echo "${path##*/}" && return
+	done
+}
+
+echo "TAP version 13"
+if [ -z "$tag" ] || [ -z "$(device)" ]; then
+	echo "1..1"
+	echo "ok 1 virtiofs # SKIP no device of the driver $type"
+	exit 4
+fi
+readlink "$driver/module" | grep -q fuse_rs
+is_c=$?
+echo "1..17"
+
+if rs_only unknown_tags_are_told_with_those_there_are "says nothing"; then
+	message=$(mount -t "$type" nosuch "$dir" 2>&1)
+	[[ $message == *"tag nosuch"*"there are $tag"* ]]
+	result $? unknown_tags_are_told_with_those_there_are
+fi
+
+! mount -t "$type" -o allow_other "$tag" "$dir" 2>/dev/null && ! mounted
+result $? other_options_are_refused
+
+mount -t "$type" "$tag" "$dir" && grep -qx "$tag $dir $type rw,relatime 0 0" /proc/mounts
+result $? no_options_are_shown
+
+again=$(mktemp -d)
+mount -t "$type" "$tag" "$again" && echo one >"$dir/one" && [ "$(cat "$again/one")" = one ] &&
+	[ "$(stat -c %d "$dir")" = "$(stat -c %d "$again")" ]
+result $? a_tag_mounted_again_is_the_same_file_system
+
+umount "$dir" && [ "$(cat "$again/one")" = one ] && umount "$again" && rmdir "$again" &&
+	mount -t "$type" "$tag" "$dir" && [ "$(cat "$dir/one")" = one ]
+result $? the_last_unmount_ends_it
+
+head -c 3000000 /dev/urandom >"$dir/data" && sync "$dir/data" && cmp "$dir/data" "$shared/data"
+result $? the_host_sees_what_is_written
+
+echo host >"$shared/from_host" && soon grep -qx host "$dir/from_host"
+result $? what_the_host_writes_is_seen
+
+python3 - "$dir/mapped" <<'P' && sync && cmp "$dir/mapped" "$shared/mapped"
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+os.ftruncate(fd, 1 << 20)
+m = mmap.mmap(fd, 1 << 20)
+for at in range(0, 1 << 20, 4096):
+    m[at:at + 8] = at.to_bytes(8, "little")
+P
+result $? sync_brings_stores_to_the_host
+
+control=$(mktemp -d)
+before=$(umount "$dir"; mount -t "${FUSECTL_TYPE:-fusectl}" none "$control" && ls "$control" | wc -l)
+mount -t "$type" "$tag" "$dir"
+[ "$(ls "$control" | wc -l)" = "$before" ]
+result $? it_is_not_in_the_control_file_system
+umount "$control"
+rmdir "$control"
+
+for worker in 1 2 3 4; do
+	(
+		for i in $(seq 50); do
+			echo "$worker $i" >"$dir/w$worker.$i" || exit 1
+		done
+		dd if=/dev/zero of="$dir/w$worker" bs=1M count=4 2>/dev/null
+	) &
+	workers[worker]=$!
+done
+ok=0
+for worker in 1 2 3 4; do
+	wait "${workers[$worker]}" || ok=1
+done
+[ $ok = 0 ] && [ "$(cat "$dir"/w?.* | wc -l)" = 200 ] && [ "$(cat "$dir"/w? | wc -c)" = $((16 << 20)) ]
+result $? many_at_a_time
+rm -f "$dir"/w*
+
+mkdir "$dir/many" && (cd "$dir/many" && seq 3000 | xargs touch) && [ "$(ls "$dir/many" | wc -l)" = 3000 ] &&
+	echo 2 >/proc/sys/vm/drop_caches && [ "$(ls -l "$dir/many" | wc -l)" = 3001 ] && rm -r "$dir/many"
+result $? thousands_of_nodes_are_given_back
+
+setfattr -n user.name -v value "$dir/one" 2>/dev/null
+[ $? = 0 ] && [ "$(getfattr --only-values -n user.name "$dir/one" 2>/dev/null)" = value ]
+result $? attributes_of_both_kinds
+
+# Under load: reads, writes and a mapping, while the device goes.
+load() {
+	while dd if=/dev/zero of="$dir/load" bs=256k count=16 conv=fsync && cat "$dir/load"; do :; done \
+		>/dev/null 2>&1
+}
+load &
+loader=$!
+sleep 1
+name=$(device)
+timeout 60 bash -c "echo $name >$driver/unbind"
+result $? a_device_in_use_can_be_unbound
+gone() { ! kill -0 $loader 2>/dev/null; }
+soon gone
+result $? whoever_uses_it_gets_an_error
+! timeout 20 ls "$dir/one" >/dev/null 2>&1 && timeout 20 umount "$dir"
+result $? what_is_left_can_be_unmounted
+kill $loader 2>/dev/null
+echo "$name" >"$driver/bind" && soon mount -t "$type" "$tag" "$dir" && [ "$(cat "$dir/one")" = one ]
+result $? it_can_be_bound_and_mounted_again
+
+if rs_only unmounting_by_force_ends_what_waits "ignores MNT_FORCE"; then
+	load &
+	loader=$!
+	sleep 1
+	umount -f "$dir" 2>/dev/null
+	soon gone
+	soon umount "$dir" 2>/dev/null
+	! mounted && mount -t "$type" "$tag" "$dir" && [ "$(cat "$dir/one")" = one ]
+	result $? unmounting_by_force_ends_what_waits
+fi
+
+rm -f "$dir"/*
+mounted && umount "$dir"
+rmdir "$dir"
+exit $failed

@@ -143,6 +143,8 @@ impl Registrations {
         steps.next()?;
         let settings = SettingsFiles::register(names.settings, control.settings().clone())?;
         steps.next()?;
+        control.devices().show_in(names.virtiofs)?;
+        steps.next()?;
         let driver = driver::Registration::new(names.virtiofs, module, control.devices().clone());
         let driver = KBox::pin_init(driver, GFP_KERNEL)?;
         steps.next()?;

@@ -12,6 +12,7 @@ mod macros;
 mod bindings;
 
 pub mod dev;
+pub mod kobject;
 pub mod list;
 pub mod mem;
 pub mod mm;

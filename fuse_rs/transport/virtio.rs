@@ -9,6 +9,7 @@
 
 mod cargo;
 pub(crate) mod device;
+mod shown;
 mod tag;
 
 use crate::connection::carrier::Carrier;
@@ -67,7 +68,7 @@ fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Nex
             return Next::Maybe;
         }
     };
-    let Some(queue) = device.queue_here(HIGH_PRIORITY + 1) else {
+    let Some(queue) = device.queue_here() else {
         flight.end(Err(ENOTCONN));
         return Next::Maybe;
     };

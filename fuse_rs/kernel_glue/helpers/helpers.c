@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
 #include <linux/user_namespace.h>
 #include "helpers.h"
 
@@ -415,4 +416,9 @@ int fuse_rs_helper_label_for_new(struct dentry *dentry, int mode, const char **a
 				 struct lsm_context *label)
 {
 	return security_dentry_init_security(dentry, mode, &dentry->d_name, attribute, label);
+}
+
+void fuse_rs_helper_init_attribute(struct kobj_attribute *attribute)
+{
+	sysfs_attr_init(&attribute->attr);
 }

@@ -200,6 +200,8 @@ void fuse_rs_helper_schedule_after(struct delayed_work *work, unsigned int milli
 void fuse_rs_helper_pagefault_disable(void);
 void fuse_rs_helper_pagefault_enable(void);
 
+void fuse_rs_helper_init_attribute(struct kobj_attribute *attribute);
+
 /* pipes */
 struct pipe_buffer *fuse_rs_helper_pipe_buffer(struct pipe_inode_info *pipe, unsigned int n);
 void fuse_rs_helper_pipe_drop_buffer(struct pipe_inode_info *pipe);

@@ -2,7 +2,6 @@
 
 #include <linux/interrupt.h>
 #include <linux/mm.h>
-#include <linux/smp.h>
 #include "virtio.h"
 
 struct virtio_driver *fuse_rs_helper_virtio_driver_of(struct virtio_device *device)
@@ -73,9 +72,20 @@ unsigned int fuse_rs_helper_virtqueue_index(struct virtqueue *queue)
 	return queue->index;
 }
 
-unsigned int fuse_rs_helper_this_cpu(void)
+bool fuse_rs_helper_virtqueue_is_for(struct virtio_device *device, int index, unsigned int cpu)
 {
-	return raw_smp_processor_id();
+	return device->config->get_vq_affinity &&
+	       cpumask_test_cpu(cpu, device->config->get_vq_affinity(device, index) ?: cpu_none_mask);
+}
+
+int fuse_rs_helper_virtio_index(const struct virtio_device *device)
+{
+	return device->index;
+}
+
+struct kobject *fuse_rs_helper_virtio_object(struct virtio_device *device)
+{
+	return &device->dev.kobj;
 }
 
 void fuse_rs_helper_sg_set_buf(struct scatterlist *entry, const void *buf, unsigned int len)

@@ -23,7 +23,9 @@ void fuse_rs_helper_virtio_delete_queues(struct virtio_device *device);
 void fuse_rs_helper_virtio_ready(struct virtio_device *device);
 struct virtio_device *fuse_rs_helper_virtqueue_device(struct virtqueue *queue);
 unsigned int fuse_rs_helper_virtqueue_index(struct virtqueue *queue);
-unsigned int fuse_rs_helper_this_cpu(void);
+bool fuse_rs_helper_virtqueue_is_for(struct virtio_device *device, int index, unsigned int cpu);
+int fuse_rs_helper_virtio_index(const struct virtio_device *device);
+struct kobject *fuse_rs_helper_virtio_object(struct virtio_device *device);
 void fuse_rs_helper_sg_set_buf(struct scatterlist *entry, const void *buf, unsigned int len);
 void fuse_rs_helper_sg_set_page(struct scatterlist *entry, struct page *page, unsigned int len,
 				unsigned int offset);

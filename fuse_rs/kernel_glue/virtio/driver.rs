@@ -2,17 +2,29 @@
 
 //! Drivers of virtio devices.
 
+use super::queue::Phase;
 use super::queue::Queue;
 use super::table::Load;
 use crate::bindings;
+use crate::kobject::Entry;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use kernel::cpu::nr_cpu_ids;
+use kernel::cpu::CpuId;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
+use kernel::time::delay::fsleep;
+use kernel::time::Delta;
 use kernel::types::Opaque;
 use kernel::workqueue;
+
+/// How often it is looked whether a device has nothing, and how long between.
+const PATIENCE: u32 = 500;
+const PAUSE: Delta = Delta::from_millis(10);
 
 /// A driver; the value is what it keeps of a device.
 ///
@@ -26,6 +38,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
     type Shared: Send + Sync + 'static;
     /// What travels through its queues.
     type Load: Load;
+    /// The first of the queues that belong to CPUs.
+    const FIRST_OF_CPUS: usize;
 
     /// Where its work is done. There is a queue as long as the driver is registered.
     fn work_queue() -> Option<&'static workqueue::Queue>;
@@ -101,6 +115,8 @@ impl Config<'_> {
 pub struct Device<D: Driver> {
     device: NonNull<bindings::virtio_device>,
     queues: KVec<Arc<Queue<D>>>,
+    /// By CPU, which of them is for it.
+    of_cpus: KVVec<Atomic<usize>>,
     #[pin]
     data: D,
 }
@@ -142,12 +158,85 @@ impl<D: Driver> Device<D> {
         }
     }
 
-    /// The queue for the CPU the caller runs on, of those from `first` on.
-    pub fn queue_here(&self, first: usize) -> Option<&Arc<Queue<D>>> {
-        let queues = self.queues.get(first..)?;
-        // SAFETY: Only a hint.
-        let cpu = unsafe { bindings::fuse_rs_helper_this_cpu() } as usize;
-        queues.get(cpu.checked_rem(queues.len())?)
+    /// The queue for the CPU the caller runs on.
+    pub fn queue_here(&self) -> Option<&Arc<Queue<D>>> {
+        self.queues.get(self.queue_of(CpuId::current().as_u32()))
+    }
+
+    /// Which queue is for a CPU.
+    pub fn queue_of(&self, cpu: u32) -> usize {
+        let index = self.of_cpus.get(cpu as usize);
+        index.map_or(D::FIRST_OF_CPUS, |index| index.load(Relaxed))
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.queues.iter().for_each(|queue| queue.set_phase(phase));
+    }
+
+    /// Waits until the device has nothing. Loads are not given to it any more; who has some tries again
+    /// when it was [resumed](Self::resume).
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when that takes longer than is good for a machine that is to go to sleep.
+    fn pause(&self) -> Result {
+        self.set_phase(Phase::Paused);
+        for _ in 0..PATIENCE {
+            if self.queues.iter().all(|queue| queue.is_idle()) {
+                return Ok(());
+            }
+            fsleep(PAUSE);
+        }
+        Err(EBUSY)
+    }
+
+    fn resume(self: &Arc<Self>) {
+        for index in 0..self.queues.len() {
+            D::has_room(self, index);
+        }
+    }
+
+    /// Has each CPU use the queue whose interrupts it gets; if that is not known, the CPUs are shared
+    /// out.
+    ///
+    /// # Safety
+    ///
+    /// The device is there, and has queues.
+    unsafe fn assign_cpus(&self) {
+        let shared_out = self.queues.len().saturating_sub(D::FIRST_OF_CPUS).max(1);
+        for (cpu, place) in self.of_cpus.iter().enumerate() {
+            let its = (D::FIRST_OF_CPUS..self.queues.len()).find(|index| {
+                // SAFETY: By the safety requirements.
+                unsafe {
+                    bindings::fuse_rs_helper_virtqueue_is_for(
+                        self.device.as_ptr(),
+                        *index as i32,
+                        cpu as u32,
+                    )
+                }
+            });
+            place.store(its.unwrap_or(D::FIRST_OF_CPUS + cpu % shared_out), Relaxed);
+        }
+    }
+
+    /// The number of the device on its bus.
+    pub fn number(&self) -> i32 {
+        // SAFETY: There is a reference to the device.
+        unsafe { bindings::fuse_rs_helper_virtio_index(self.device.as_ptr()) }
+    }
+
+    /// Adds a link to the device to an entry of sysfs. The device is there.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn link_from(&self, entry: &Entry) -> Result {
+        // SAFETY: There is a reference to the device; an object that is not in sysfs any more gives
+        // an error.
+        unsafe {
+            let object = bindings::fuse_rs_helper_virtio_object(self.device.as_ptr());
+            entry.link(c"device", object)
+        }
     }
 
     /// # Safety
@@ -165,10 +254,15 @@ impl<D: Driver> Device<D> {
         for index in 0..count {
             queues.push(Queue::new(index)?, GFP_KERNEL)?;
         }
+        let mut of_cpus = KVVec::new();
+        for _ in 0..nr_cpu_ids() {
+            of_cpus.push(Atomic::new(D::FIRST_OF_CPUS), GFP_KERNEL)?;
+        }
         let this = Arc::pin_init(
             try_pin_init!(Self {
                 data <- D::new(shared, &config),
                 queues,
+                of_cpus,
                 // INVARIANT: Nothing fails any more.
                 device: {
                     // SAFETY: By the safety requirements.
@@ -215,9 +309,8 @@ impl<D: Driver> Device<D> {
                 GFP_KERNEL,
             )?;
         }
-        // The first queue does not belong to a CPU.
         let mut affinity: bindings::irq_affinity = pin_init::zeroed();
-        affinity.pre_vectors = 1;
+        affinity.pre_vectors = u32::try_from(D::FIRST_OF_CPUS)?;
         // SAFETY: The arrays are as long, and the device has no queues.
         to_result(unsafe {
             bindings::fuse_rs_helper_virtio_set_private(
@@ -243,6 +336,7 @@ impl<D: Driver> Device<D> {
                 self.stop();
                 return Err(error);
             }
+            self.assign_cpus();
             bindings::fuse_rs_helper_virtio_ready(self.device.as_ptr());
         }
         Ok(())
@@ -254,7 +348,7 @@ impl<D: Driver> Device<D> {
     ///
     /// The device is there.
     unsafe fn stop(self: &Arc<Self>) {
-        self.queues.iter().for_each(|queue| queue.close());
+        self.set_phase(Phase::Closed);
         // SAFETY: The device is there. Nobody adds anything any more, and nobody notifies it after
         // the wait.
         unsafe {
@@ -319,6 +413,7 @@ unsafe extern "C" fn remove<D: Driver>(device: *mut bindings::virtio_device) {
         let this = bindings::fuse_rs_helper_virtio_private(device).cast_const();
         let this = Arc::from_raw(this.cast::<Device<D>>());
         D::removing(&this);
+        this.set_phase(Phase::Gone);
         this.stop();
         bindings::fuse_rs_helper_virtio_set_private(device, core::ptr::null_mut());
     }
@@ -335,13 +430,33 @@ unsafe extern "C" fn reset_prepare<D: Driver>(device: *mut bindings::virtio_devi
 
 /// # Safety
 ///
-/// Called by virtio with a device of the driver that has no queues.
+/// Called by virtio with a device of the driver that has no queues: after a reset, or when the machine
+/// has woken up.
 unsafe extern "C" fn reset_done<D: Driver>(device: *mut bindings::virtio_device) -> i32 {
     c_result!({
         // SAFETY: As above.
-        unsafe { Device::<D>::borrow(device).start() }?;
+        let this = unsafe { Device::<D>::borrow(device) };
+        // SAFETY: As above.
+        unsafe { this.start() }?;
+        this.resume();
         Ok(0)
     })
+}
+
+/// # Safety
+///
+/// Called by virtio with a device of the driver, before the machine goes to sleep.
+unsafe extern "C" fn freeze<D: Driver>(device: *mut bindings::virtio_device) -> i32 {
+    // SAFETY: By the safety requirements; the reference that `probe` has left there stays.
+    let this = unsafe { Device::<D>::borrow(device) };
+    if let Err(error) = this.pause() {
+        this.set_phase(Phase::Open);
+        this.resume();
+        return error.to_errno();
+    }
+    // SAFETY: The device is there.
+    unsafe { this.stop() };
+    0
 }
 
 /// A registered driver; dropping it takes all its devices away first.
@@ -391,6 +506,8 @@ impl<D: Driver> Registration<D> {
                     (*slot).remove = Some(remove::<D>);
                     (*slot).reset_prepare = Some(reset_prepare::<D>);
                     (*slot).reset_done = Some(reset_done::<D>);
+                    (*slot).freeze = Some(freeze::<D>);
+                    (*slot).restore = Some(reset_done::<D>);
                     to_result(bindings::__register_virtio_driver(slot, module.as_ptr()))
                 }
             }),

@@ -63,8 +63,24 @@ struct Ring<D: Driver> {
     spare: KVec<Place<D::Load>>,
     /// Loads that the device has.
     out: usize,
-    /// Whether it may be used.
-    open: bool,
+}
+
+/// What a queue may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Loads are given to the device, and come back.
+    Open,
+    /// They only come back.
+    Paused,
+    /// Nothing, for a while.
+    Closed,
+    /// Nothing any more.
+    Gone,
+}
+
+struct State<D: Driver> {
+    phase: Phase,
+    ring: Option<Ring<D>>,
 }
 
 // SAFETY: A queue is not bound to a thread.
@@ -74,7 +90,7 @@ unsafe impl<D: Driver> Send for Ring<D> {}
 #[pin_data]
 pub struct Queue<D: Driver> {
     #[pin]
-    ring: SpinLock<Option<Ring<D>>>,
+    state: SpinLock<State<D>>,
     #[pin]
     work: Work<Queue<D>>,
     /// Which of the device's queues it is.
@@ -90,7 +106,7 @@ impl_has_work! {
 }
 
 // A ring may be moved: what C knows of it lies elsewhere.
-impl<D: Driver> Unpin for Ring<D> {}
+impl<D: Driver> Unpin for State<D> {}
 
 impl<D: Driver> WorkItem for Queue<D> {
     type Pointer = Arc<Self>;
@@ -111,7 +127,13 @@ impl<D: Driver> Queue<D> {
     pub(super) fn new(index: usize) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                ring <- new_spinlock!(None, "fuse_rs::virtio::Queue::ring"),
+                state <- new_spinlock!(
+                    State {
+                        phase: Phase::Closed,
+                        ring: None,
+                    },
+                    "fuse_rs::virtio::Queue::state"
+                ),
                 work <- new_work!("fuse_rs::virtio::Queue::work"),
                 index,
                 size: Atomic::new(0),
@@ -148,23 +170,31 @@ impl<D: Driver> Queue<D> {
             entries: KVVec::with_capacity(size, GFP_KERNEL)?,
             spare,
             out: 0,
-            open: true,
         };
         self.size.store(size, Relaxed);
-        *self.ring.lock() = Some(ring);
+        let mut state = self.state.lock();
+        state.phase = Phase::Open;
+        state.ring = Some(ring);
         Ok(())
     }
 
-    /// Nobody is to use it any more.
-    pub(super) fn close(&self) {
-        if let Some(ring) = &mut *self.ring.lock() {
-            ring.open = false;
+    /// From now on it may be used for this, unless it is gone.
+    pub(super) fn set_phase(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Gone {
+            state.phase = phase;
         }
+    }
+
+    /// Whether the device has nothing of it.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.ring.as_ref().is_none_or(|ring| ring.out == 0)
     }
 
     /// Takes a closed queue away, with what the device has.
     pub(super) fn take(&self) -> Option<Closed<D>> {
-        self.ring.lock().take().map(Closed)
+        self.state.lock().ring.take().map(Closed)
     }
 
     /// Gives `load` to the device. Does not sleep.
@@ -176,10 +206,12 @@ impl<D: Driver> Queue<D> {
         // Who closes the queue waits for who notifies the device.
         let _section = rcu::read_lock();
         let added = {
-            let mut ring = self.ring.lock();
-            match &mut *ring {
-                Some(ring) if ring.open => ring.add(load),
-                _ => return Err((Refusal::Gone, load)),
+            let mut state = self.state.lock();
+            let State { phase, ring } = &mut *state;
+            match (*phase, ring) {
+                (Phase::Open, Some(ring)) => ring.add(load),
+                (Phase::Gone, _) => return Err((Refusal::Gone, load)),
+                _ => return Err((Refusal::Full, load)),
             }
         };
         match added {
@@ -212,10 +244,14 @@ impl<D: Driver> Queue<D> {
     fn collect(self: &Arc<Self>) -> bool {
         let mut returned = Returned::<D::Load>([const { None }; BATCH]);
         let (device, done) = {
-            let mut ring = self.ring.lock();
-            let Some(ring) = (*ring).as_mut().filter(|ring| ring.open) else {
+            let mut state = self.state.lock();
+            let State { phase, ring } = &mut *state;
+            let Some(ring) = ring.as_mut() else {
                 return true;
             };
+            if matches!(phase, Phase::Closed | Phase::Gone) {
+                return true;
+            }
             let done = ring.collect(&mut returned);
             (ring.device.clone(), done)
         };

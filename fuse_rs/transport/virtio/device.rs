@@ -5,6 +5,7 @@
 use super::cargo::fetch;
 use super::cargo::Cargo;
 use super::cargo::Letter;
+use super::shown::Shown;
 use super::tag;
 use crate::connection::Connection;
 use crate::connection::End;
@@ -12,7 +13,9 @@ use crate::prelude::*;
 use kernel::new_mutex;
 use kernel::str::CString;
 use kernel::sync::Mutex;
+use kernel::sync::SetOnce;
 use kernel::workqueue;
+use kernel_glue::kobject::Set;
 use kernel_glue::sync::own_queue::OwnQueue;
 use kernel_glue::sync::wait::WaitQueue;
 use kernel_glue::virtio::driver::Config;
@@ -36,6 +39,7 @@ const MIN_QUEUE: usize = 2 * OVERHEAD;
 pub(crate) struct Devices {
     #[pin]
     list: Mutex<KVec<Arc<Device<FsDevice>>>>,
+    set: SetOnce<Set>,
 }
 
 impl Devices {
@@ -44,9 +48,20 @@ impl Devices {
         Arc::pin_init(
             pin_init!(Self {
                 list <- new_mutex!(KVec::new(), "fuse_rs::Devices::list"),
+                set: SetOnce::new(),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Devices are shown in /sys/fs/`name` from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn show_in(&self, name: &'static CStr) -> Result {
+        self.set.populate(Set::new(name)?);
+        Ok(())
     }
 
     /// The device with this tag.
@@ -92,6 +107,9 @@ pub(crate) struct FsDevice {
     /// The paper for forgets, unless the device has it.
     #[pin]
     letter: SpinLock<Option<Letter>>,
+    /// How it is shown in sysfs.
+    #[pin]
+    shown: Mutex<Option<Shown>>,
     /// Requests that the device has.
     out: Atomic<usize>,
     /// Requests that it has given back.
@@ -102,6 +120,11 @@ pub(crate) struct FsDevice {
 }
 
 impl FsDevice {
+    /// Its tag.
+    pub(super) fn tag(&self) -> &CStr {
+        &self.tag
+    }
+
     /// How many requests it has given back.
     pub(super) fn returned_so_far(&self) -> u64 {
         self.returned.load(Acquire)
@@ -218,6 +241,7 @@ impl Driver for FsDevice {
     const ID: u32 = 26;
     type Shared = Devices;
     type Load = Cargo;
+    const FIRST_OF_CPUS: usize = super::HIGH_PRIORITY + 1;
 
     fn work_queue() -> Option<&'static workqueue::Queue> {
         QUEUE.get()
@@ -250,6 +274,7 @@ impl Driver for FsDevice {
                 .inspect_err(|_| pr_err!("a virtio-fs device has no usable tag\n"))?,
             user <- new_spinlock!(User::None, "fuse_rs::FsDevice::user"),
             letter <- new_spinlock!(Some(Letter::new()?), "fuse_rs::FsDevice::letter"),
+            shown <- new_mutex!(None, "fuse_rs::FsDevice::shown"),
             out: Atomic::new(0),
             returned: Atomic::new(0),
             idle <- new_wait_queue!("fuse_rs::FsDevice::idle"),
@@ -261,7 +286,14 @@ impl Driver for FsDevice {
             pr_err!("the queues of a virtio-fs device are too small\n");
             return Err(EINVAL);
         }
-        device.devices.add(device)
+        device.devices.add(device)?;
+        if let Some(set) = device.devices.set.as_ref() {
+            match Shown::new(device, set) {
+                Ok(shown) => *device.shown.lock() = Some(shown),
+                Err(_) => pr_warn!("a virtio-fs device is not shown in sysfs\n"),
+            }
+        }
+        Ok(())
     }
 
     fn returned(device: &Arc<Device<Self>>, _queue: usize, cargo: Cargo, written: usize) {
@@ -287,6 +319,8 @@ impl Driver for FsDevice {
 
     fn removing(device: &Arc<Device<Self>>) {
         device.devices.remove(device);
+        let shown = device.shown.lock().take();
+        drop(shown);
         let old = core::mem::replace(&mut *device.user.lock(), User::Gone);
         if let User::Mount(connection) = old {
             connection.end(End::Aborted);

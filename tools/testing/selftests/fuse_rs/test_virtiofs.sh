@@ -51,7 +51,7 @@ if [ -z "$tag" ] || [ -z "$(device)" ]; then
 fi
 readlink "$driver/module" | grep -q fuse_rs
 is_c=$?
-echo "1..17"
+echo "1..19"
 
 if rs_only unknown_tags_are_told_with_those_there_are "says nothing"; then
 	message=$(mount -t "$type" nosuch "$dir" 2>&1)
@@ -125,9 +125,11 @@ result $? attributes_of_both_kinds
 
 # Under load: reads, writes and a mapping, while the device goes.
 load() {
-	while dd if=/dev/zero of="$dir/load" bs=256k count=16 conv=fsync && cat "$dir/load"; do :; done \
-		>/dev/null 2>&1
+	while dd if=/dev/zero of="$dir/busy/file" bs=256k count=16 conv=fsync && cat "$dir/busy/file"; do
+		:
+	done >/dev/null 2>&1
 }
+mkdir -p "$dir/busy"
 load &
 loader=$!
 sleep 1
@@ -154,7 +156,41 @@ if rs_only unmounting_by_force_ends_what_waits "ignores MNT_FORCE"; then
 	result $? unmounting_by_force_ends_what_waits
 fi
 
-rm -f "$dir"/*
+# The events of one unbinding and binding.
+events() {
+	python3 - "$1" "$driver" <<'P'
+import os, socket, sys
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+s.bind((0, 1))
+s.settimeout(5)
+for what in ("unbind", "bind"):
+    with open(f"{sys.argv[2]}/{what}", "w") as file:
+        file.write(sys.argv[1])
+seen = []
+try:
+    while len(seen) < 2:
+        words = s.recv(65536).split(b"\0")
+        if any(word.startswith(b"TAG=") for word in words):
+            seen.append(b" ".join([words[0].split(b"@")[0]] + [w for w in words if w.startswith(b"TAG=")]))
+except TimeoutError:
+    pass
+print(b",".join(seen).decode())
+P
+}
+umount "$dir"
+name=$(device)
+[ "$(events "$name")" = "remove TAG=$tag,add TAG=$tag" ]
+result $? events_tell_tags
+
+entry=/sys/fs/$type/${name#virtio}
+cpus=$(seq -s ', ' 0 $(($(nproc) - 1)))
+[ "$(cat "$entry/tag")" = "$tag" ] && [ "$(readlink -f "$entry/device")" = "$(readlink -f "$driver/$name")" ] &&
+	[ "$(cat "$entry/mqs/0/name")" = hiprio ] && [ "$(cat "$entry/mqs/1/name")" = requests.0 ] &&
+	[ "$(cat "$entry/mqs/1/cpu_list")" = "$cpus" ]
+result $? sysfs_shows_tag_and_queues
+
+mount -t "$type" "$tag" "$dir"
+rm -rf "${dir:?}"/*
 mounted && umount "$dir"
 rmdir "$dir"
 exit $failed

@@ -6,7 +6,7 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp profile conformance containment rustdoc \
+.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp profile conformance containment dax-device-test rustdoc \
 	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
@@ -104,6 +104,10 @@ conformance: module
 STEPS ?=
 containment: module
 	tools/containment/run $(STEPS)
+
+# tools/dax-device: its parts, and with the built-in driver
+dax-device-test:
+	tools/dax-device/test
 
 # The kernel's header, for the test of the wire format; touched only when it differs.
 UAPI := build/uapi_fuse.rs

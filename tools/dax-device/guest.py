@@ -3,7 +3,7 @@
 """In the VM: tests the device with a driver, the built-in one or the one named: guest.py [DRIVER].
 
 tools/dax-device/test starts the VM with three devices: `window` (16 MiB, two request queues), `named`
-(DAX for names that end in .dax) and `none` (no window, three queues).
+(DAX for names that end in .dax) and `none` (no window, three queues, misbehaves when asked to).
 """
 
 import concurrent.futures
@@ -218,6 +218,39 @@ def without_a_window_data_goes_by_requests():
         put("plain", b"content")
         same(on_host("none", "plain"), b"content")
         same((counts["WRITE"], counts["SETUPMAPPING"]), (1, 0))
+
+
+def order(kind, opcode):
+    try:
+        os.stat(f"{MOUNT}/misbehave,{kind},{opcode}")
+    except FileNotFoundError:
+        return
+    raise AssertionError(f"{kind} was not taken as an order")
+
+
+@case
+def a_wrong_answer_comes_once_when_it_is_ordered():
+    with mounted("none", []):
+        put("wrong", b"content")
+        order("error-huge", "OPEN")
+        try:
+            get("wrong")
+            raise AssertionError("the wrong answer was taken for a good one")
+        except OSError:
+            pass
+        same(get("wrong"), b"content")
+
+
+@case
+def a_late_answer_holds_up_nobody_else():
+    with mounted("none", []):
+        put("other", b"content")
+        order("late=5000", "STATFS")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            late = pool.submit(os.statvfs, MOUNT)
+            same(get("other"), b"content")
+            assert not late.done(), "it is not late"
+            assert late.result().f_namemax > 0
 
 
 def main():

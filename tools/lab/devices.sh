@@ -8,14 +8,17 @@
 # the daemon's, without dashes.
 add_device() {
 	local kind=$1 tag=${2%%=*} rest=${2#*=} id=fs${#daemons[@]} dir socket log options option
-	local command device queues=1
-	[[ $2 == ?*=?* ]] || die "vm: --$kind wants TAG=DIR[,OPTION...], not '$2'"
+	local command device queues=1 size=128
+	[[ $2 == *=?* ]] || die "vm: --$kind wants TAG=DIR[,OPTION...], not '$2'"
 	dir=${rest%%,*}
 	socket=/fuse_rs/build/vm.$$/$id.sock
 	log=/fuse_rs/build/results/$kind-$id
 	IFS=, read -ra options <<<"${rest#"$dir"}"
 	for option in "${options[@]}"; do
-		case $option in queues=*) queues=${option#*=} ;; esac
+		case $option in
+		queues=*) queues=${option#*=} ;;
+		queue-size=*) size=${option#*=} ;;
+		esac
 	done
 	case $kind in
 	virtiofs)
@@ -25,8 +28,9 @@ add_device() {
 	dax)
 		"$CLONE/tools/dax-device/build"
 		command=(/fuse_rs/build/dax-device/dax-device "--tag=$tag" "--counters=$log.counters")
-		# 26 is virtio-fs; one queue more is for urgent requests.
-		device=vhost-user-test-device-pci,virtio-id=26,num_vqs=$((queues + 1)),vq_size=128,config_size=40
+		# 26 is virtio-fs; one queue more is for urgent requests. QEMU wants another in any case.
+		device=vhost-user-test-device-pci,virtio-id=26,config_size=40
+		device+=,num_vqs=$((queues + 1 + (queues == 0))),vq_size=$size
 		;;
 	esac
 	command+=("--socket-path=$socket" "--shared-dir=$dir")

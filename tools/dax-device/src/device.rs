@@ -2,7 +2,8 @@
 //! vhost-user and virtqueues: takes requests out of the guest's memory, and puts replies in.
 
 use std::io::{self, Read, Write};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserShMemConfig};
 use vhost::vhost_user::{Backend, VhostUserVirtioFeatures};
@@ -16,6 +17,7 @@ use vmm_sys_util::event::{
     new_event_consumer_and_notifier, EventConsumer, EventFlag, EventNotifier,
 };
 
+use crate::misbehave::{Answer, Misbehaviour};
 use crate::passthrough::Memory;
 use crate::session::Session;
 
@@ -43,12 +45,40 @@ struct Taken {
     stops: u64,
 }
 
+impl Queue {
+    /// Gives a request back with its reply.
+    fn give(
+        &self,
+        vring: &VringRwLock<GuestMemory>,
+        taken: &Taken,
+        answer: &Answer,
+    ) -> io::Result<()> {
+        let stops = self.stops.lock().unwrap();
+        if *stops != taken.stops {
+            return Ok(());
+        }
+        let head = taken.chain.head_index();
+        let reply = &answer.reply[..answer.reply.len().min(taken.room)];
+        let memory = taken.chain.memory();
+        let mut writer = Writer::new(memory, taken.chain.clone()).map_err(io::Error::other)?;
+        writer.write_all(reply)?;
+        vring
+            .add_used(head, answer.used)
+            .map_err(io::Error::other)?;
+        if vring.needs_notification().map_err(io::Error::other)? {
+            vring.signal_used_queue()?;
+        }
+        Ok(())
+    }
+}
+
 /// The device.
 pub struct Device {
     session: Session,
     config: Vec<u8>,
     queue_size: u16,
-    queues: Vec<Queue>,
+    queues: Vec<Arc<Queue>>,
+    misbehaviour: Option<Misbehaviour>,
     guest: OnceLock<GuestMemory>,
 }
 
@@ -59,18 +89,27 @@ impl Device {
         config.resize(TAG, 0);
         config.extend(requests.to_le_bytes());
         let queue = || {
-            Ok(Queue {
+            Ok(Arc::new(Queue {
                 memory: Mutex::new(Memory::new()?),
                 stops: Mutex::new(0),
-            })
+            }))
         };
         Ok(Device {
             session,
             config,
             queue_size,
-            queues: (0..=requests).map(|_| queue()).collect::<io::Result<_>>()?,
+            // A device that says it has no request queue still has one, for QEMU.
+            queues: (0..=requests.max(1))
+                .map(|_| queue())
+                .collect::<io::Result<_>>()?,
+            misbehaviour: None,
             guest: OnceLock::new(),
         })
+    }
+
+    /// Lets the guest order wrong answers.
+    pub fn misbehave(&mut self) {
+        self.misbehaviour = Some(Misbehaviour::default());
     }
 
     /// Takes the next request that is available.
@@ -103,40 +142,45 @@ impl Device {
         }))
     }
 
-    /// Gives a request back with its reply.
-    fn give(
+    /// Serves a request, unless it is an order to misbehave.
+    fn answer(
         &self,
-        queue: &Queue,
+        queue: &Arc<Queue>,
         vring: &VringRwLock<GuestMemory>,
+        memory: &mut Memory,
         taken: Taken,
-        reply: &[u8],
     ) -> io::Result<()> {
-        let stops = queue.stops.lock().unwrap();
-        if *stops != taken.stops {
+        let (request, room) = (&taken.request, taken.room);
+        let serve = |memory| Answer::new(self.session.serve(memory, request, room), room);
+        let Some(misbehaviour) = &self.misbehaviour else {
+            return queue.give(vring, &taken, &serve(memory));
+        };
+        if let Some(reply) = misbehaviour.order(request) {
+            return queue.give(vring, &taken, &Answer::new(reply, room));
+        }
+        let Some(answer) = misbehaviour.spoil(request, serve(memory), room) else {
             return Ok(());
+        };
+        if answer.delay.is_zero() {
+            return queue.give(vring, &taken, &answer);
         }
-        let head = taken.chain.head_index();
-        let reply = &reply[..reply.len().min(taken.room)];
-        let memory = taken.chain.memory();
-        let mut writer = Writer::new(memory, taken.chain.clone()).map_err(io::Error::other)?;
-        writer.write_all(reply)?;
-        vring
-            .add_used(head, reply.len() as u32)
-            .map_err(io::Error::other)?;
-        if vring.needs_notification().map_err(io::Error::other)? {
-            vring.signal_used_queue()?;
-        }
+        let (queue, vring) = (queue.clone(), vring.clone());
+        thread::spawn(move || {
+            thread::sleep(answer.delay);
+            if let Err(error) = queue.give(&vring, &taken, &answer) {
+                log::error!("a late answer: {error}");
+            }
+        });
         Ok(())
     }
 
     /// Serves a queue until it is empty.
-    fn serve(&self, queue: &Queue, vring: &VringRwLock<GuestMemory>) -> io::Result<()> {
+    fn serve(&self, queue: &Arc<Queue>, vring: &VringRwLock<GuestMemory>) -> io::Result<()> {
         let mut memory = queue.memory.lock().unwrap();
         loop {
             vring.disable_notification().map_err(io::Error::other)?;
             while let Some(taken) = self.take(queue, vring)? {
-                let reply = self.session.serve(&mut memory, &taken.request, taken.room);
-                self.give(queue, vring, taken, &reply)?;
+                self.answer(queue, vring, &mut memory, taken)?;
             }
             if !vring.enable_notification().map_err(io::Error::other)? {
                 return Ok(());

@@ -11,6 +11,7 @@
 
 pub mod counters;
 pub mod device;
+pub mod misbehave;
 pub mod options;
 pub mod passthrough;
 pub mod policy;

@@ -23,7 +23,11 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         Policy::new(options.dax_files.clone()),
         Counters::new(options.counters.as_deref())?,
     );
-    let device = Device::new(session, &options.tag, options.queues, options.queue_size)?;
+    let (tag, queues) = options.identity()?;
+    let mut device = Device::new(session, &tag, queues, options.queue_size)?;
+    if options.misbehave {
+        device.misbehave();
+    }
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let name = "dax-device".to_string();
     let mut daemon =

@@ -41,8 +41,8 @@ pub struct Options {
     #[arg(long)]
     pub shared_dir: PathBuf,
 
-    /// What the guest mounts: 1 to 36 bytes
-    #[arg(long, value_parser = parse_tag)]
+    /// What the guest mounts: 1 to 36 bytes, and no line end
+    #[arg(long)]
     pub tag: String,
 
     /// Size of the DAX window, with K, M or G behind it: a multiple of 2M, at most 512M; 0 for none
@@ -50,11 +50,11 @@ pub struct Options {
     pub window: u64,
 
     /// Number of request queues; each has a thread
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=62))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=62))]
     pub queues: u32,
 
     /// Number of descriptors of a queue; QEMU's vq_size must not be larger
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(4..))]
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(2..))]
     pub queue_size: u16,
 
     /// How much the client may keep without asking again
@@ -94,12 +94,34 @@ pub struct Options {
     #[arg(long)]
     pub counters: Option<PathBuf>,
 
+    /// For tests of drivers: any tag (\n is a line end), no request queues, and wrong answers, which the
+    /// guest orders by looking up misbehave,KIND,OPCODE[,COUNT]
+    #[arg(long)]
+    pub misbehave: bool,
+
     /// off, error, warn, info, debug or trace
     #[arg(long, default_value = "info")]
     pub log_level: log::LevelFilter,
 }
 
 impl Options {
+    /// What the device says it is: its tag and the number of its request queues. Only a device that
+    /// misbehaves may say what is wrong.
+    pub fn identity(&self) -> Result<(String, u32), String> {
+        let tag = match self.misbehave {
+            true => self.tag.replace("\\n", "\n"),
+            false => self.tag.clone(),
+        };
+        match tag.len() {
+            37.. => Err("a tag has at most 36 bytes".to_string()),
+            _ if self.misbehave => Ok((tag, self.queues)),
+            0 => Err("a tag has at least one byte".to_string()),
+            _ if tag.contains('\n') => Err("a tag has no line end".to_string()),
+            _ if self.queues == 0 => Err("a device has at least one request queue".to_string()),
+            _ => Ok((tag, self.queues)),
+        }
+    }
+
     /// What virtiofsd's file system must be told.
     pub fn config(&self) -> Config {
         let (cache_policy, valid) = match self.cache {
@@ -124,13 +146,6 @@ impl Options {
             allow_mmap: self.allow_mmap,
             ..Default::default()
         }
-    }
-}
-
-fn parse_tag(text: &str) -> Result<String, String> {
-    match text.len() {
-        1..=36 => Ok(text.to_string()),
-        _ => Err("a tag has 1 to 36 bytes".to_string()),
     }
 }
 
@@ -165,12 +180,35 @@ mod tests {
         for wrong in [
             "--window=1M",
             "--window=514M",
-            "--queues=0",
-            "--tag=",
+            "--queues=63",
             "--dax-files=x",
         ] {
             assert!(parse(&[wrong]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_a_device_that_misbehaves_lies_about_itself() {
+        let identity = |tag: &str, more: &[&str]| {
+            let mut words = vec![
+                "dax-device",
+                "--socket-path=s",
+                "--shared-dir=/",
+                "--tag",
+                tag,
+            ];
+            words.extend(more);
+            Options::try_parse_from(words).unwrap().identity()
+        };
+        assert_eq!(identity("t", &[]), Ok(("t".to_string(), 1)));
+        assert!(identity("t", &["--queues=0"]).is_err());
+        assert!(identity("", &[]).is_err() && identity("a\nb", &[]).is_err());
+        assert_eq!(identity("", &["--misbehave"]), Ok((String::new(), 1)));
+        assert_eq!(
+            identity("a\\nb", &["--misbehave"]),
+            Ok(("a\nb".to_string(), 1))
+        );
+        assert!(identity(&"t".repeat(37), &["--misbehave"]).is_err());
     }
 
     #[test]

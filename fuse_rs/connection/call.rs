@@ -17,15 +17,21 @@ use crate::prelude::*;
 use fuse_pure::abi::header::InHeader;
 use fuse_pure::abi::header::IN_HEADER;
 use fuse_pure::abi::ids::Opcode;
+use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::extension::Extensions;
 use fuse_pure::op::extension::UNIT;
 use fuse_pure::op::Operation;
 
+/// What is told instead of an id that depends on the mount that is used.
+const NO_ID: u32 = u32::MAX;
+
 /// On whose behalf a request is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// The caller's.
+    /// The caller's, unless ids depend on the mount that is used.
     Caller,
+    /// That of whom an inode is to belong to: user and group, as far as the server knows them.
+    Owner(Option<u32>, Option<u32>),
     /// The caller's, or that of the unknown user and group: what has to be done does not depend
     /// on who asks for it.
     AnyCaller,
@@ -76,6 +82,14 @@ impl<'a> Envelope<'a> {
         Self {
             identity: Identity::AnyCaller,
             ..Self::by_caller(node)
+        }
+    }
+
+    /// Makes an inode that is to belong to this user and this group.
+    pub(crate) fn for_owner(self, uid: Option<u32>, gid: Option<u32>) -> Self {
+        Self {
+            identity: Identity::Owner(uid, gid),
+            ..self
         }
     }
 
@@ -155,6 +169,14 @@ impl Connection {
             .ok_or(EINVAL)?;
         let total = len.checked_add(data_len).ok_or(EINVAL)?;
         let (uid, gid, pid) = match envelope.identity {
+            Identity::Owner(uid, gid) => (
+                uid.ok_or(EOVERFLOW)?,
+                gid.ok_or(EOVERFLOW)?,
+                self.process_ns.caller_pid(),
+            ),
+            Identity::Caller | Identity::AnyCaller if self.has(InitFlags::ALLOW_IDMAP) => {
+                (NO_ID, NO_ID, self.process_ns.caller_pid())
+            }
             // Else the server could not tell who asks.
             Identity::Caller => (
                 self.user_ns.caller_uid().ok_or(EOVERFLOW)?,

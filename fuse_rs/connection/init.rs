@@ -38,6 +38,9 @@ impl InitDone {
                     Refusal::Major(major) => {
                         warn_ratelimited!("server speaks protocol {}, we speak 7\n", major)
                     }
+                    Refusal::MappedIds => {
+                        warn_ratelimited!("ALLOW_IDMAP needs the option default_permissions\n")
+                    }
                     Refusal::Minor(minor) => {
                         warn_ratelimited!(
                             "server speaks protocol 7.{}, oldest served is 7.12\n",

@@ -46,6 +46,11 @@ use kernel_glue::vfs::dir_ops::Created;
 use kernel_glue::vfs::dir_ops::DirOperations;
 use kernel_glue::vfs::dir_ops::Named;
 use kernel_glue::vfs::dir_ops::NewKind;
+use kernel_glue::vfs::inode_ops::IdMap;
+
+/// Flags of renameat2(2).
+const RENAME_EXCHANGE: u32 = 2;
+const RENAME_WHITEOUT: u32 = 4;
 
 /// First minor version with RENAME2.
 const RENAME2_MINOR: u32 = 23;
@@ -103,15 +108,24 @@ fn failed(error: Error, dirs: &[&Inode], entries: &[&Dentry]) {
     }
 }
 
+/// As [`about`], for a request that makes an inode of the caller's.
+fn making<'a>(dir: &'a Inode, map: IdMap<'_>) -> Result<(&'a Arc<Connection>, Envelope<'a>)> {
+    let (connection, envelope) = about(dir)?;
+    let ns = &connection.user_ns;
+    let envelope = envelope.for_owner(map.caller_uid(ns), map.caller_gid(ns));
+    Ok((connection, envelope))
+}
+
 /// Sends a request that makes an inode of the given type.
 fn make_with<O: Operation<Reply = Entry>>(
     dir: &Inode,
     dentry: &Dentry,
+    map: IdMap<'_>,
     op: &O,
     kind: u32,
 ) -> Result<Named<Fuse>> {
-    let (connection, envelope) = about(dir)?;
-    let extensions = NewInodeExtensions::new(dir, dentry, kind)?;
+    let (connection, envelope) = making(dir, map)?;
+    let extensions = NewInodeExtensions::new(dir, dentry, map, kind)?;
     let envelope = envelope.extended(extensions.to_wire());
     let version = connection.attr_version();
     let (entry, lookup) = connection
@@ -139,11 +153,12 @@ fn masked(connection: &Connection, mode: u16, umask: u32) -> u32 {
 fn create_as<C: Creation>(
     dir: &Inode,
     dentry: &Dentry,
+    map: IdMap<'_>,
     flags: u32,
     mode: u16,
     creation: C,
 ) -> Result<Created<Fuse>> {
-    let (connection, envelope) = about(dir)?;
+    let (connection, envelope) = making(dir, map)?;
     let umask = umask();
     // Only if it turns out to be there.
     let may_truncate = flags & flags::O_TRUNC != 0 && flags & flags::O_EXCL == 0;
@@ -155,7 +170,7 @@ fn create_as<C: Creation>(
         kill_suidgid: may_truncate && set_ids::end_by_caller(connection),
         creation,
     };
-    let extensions = NewInodeExtensions::new(dir, dentry, FileType::Regular.bits())?;
+    let extensions = NewInodeExtensions::new(dir, dentry, map, FileType::Regular.bits())?;
     let envelope = envelope.extended(extensions.to_wire());
     let version = connection.attr_version();
     let (entry, lookup, open_there, open) = connection
@@ -232,7 +247,12 @@ impl DirOperations for Fuse {
         }
     }
 
-    fn make(dir: &Inode, dentry: &Dentry, kind: NewKind<'_>) -> Result<Named<Self>> {
+    fn make(
+        dir: &Inode,
+        dentry: &Dentry,
+        map: IdMap<'_>,
+        kind: NewKind<'_>,
+    ) -> Result<Named<Self>> {
         let name = name_of(dentry)?;
         let connection = inode::connection(dir);
         let umask = umask();
@@ -244,7 +264,7 @@ impl DirOperations for Fuse {
                     rdev,
                     umask,
                 };
-                make_with(dir, dentry, &op, u32::from(mode))
+                make_with(dir, dentry, map, &op, u32::from(mode))
             }
             NewKind::Directory(mode) => {
                 let op = Mkdir {
@@ -252,24 +272,36 @@ impl DirOperations for Fuse {
                     mode: masked(connection, mode, umask),
                     umask,
                 };
-                make_with(dir, dentry, &op, FileType::Directory.bits())
+                make_with(dir, dentry, map, &op, FileType::Directory.bits())
             }
             NewKind::Symlink(target) => {
                 let op = Symlink {
                     name,
                     target: Name::new(target).ok_or(ENOENT)?,
                 };
-                make_with(dir, dentry, &op, FileType::Symlink.bits())
+                make_with(dir, dentry, map, &op, FileType::Symlink.bits())
             }
         }
     }
 
-    fn create(dir: &Inode, dentry: &Dentry, flags: u32, mode: u16) -> Result<Created<Self>> {
-        create_as(dir, dentry, flags, mode, WithName)
+    fn create(
+        dir: &Inode,
+        dentry: &Dentry,
+        map: IdMap<'_>,
+        flags: u32,
+        mode: u16,
+    ) -> Result<Created<Self>> {
+        create_as(dir, dentry, map, flags, mode, WithName)
     }
 
-    fn make_nameless(dir: &Inode, dentry: &Dentry, flags: u32, mode: u16) -> Result<Created<Self>> {
-        match create_as(dir, dentry, flags, mode, Nameless) {
+    fn make_nameless(
+        dir: &Inode,
+        dentry: &Dentry,
+        map: IdMap<'_>,
+        flags: u32,
+        mode: u16,
+    ) -> Result<Created<Self>> {
+        match create_as(dir, dentry, map, flags, mode, Nameless) {
             // A server without such files.
             Err(ENOSYS) => Err(EOPNOTSUPP),
             other => other,
@@ -328,8 +360,19 @@ impl DirOperations for Fuse {
         Ok(())
     }
 
-    fn rename(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) -> Result {
-        let (connection, envelope) = about(old_dir)?;
+    fn rename(
+        map: IdMap<'_>,
+        old_dir: &Inode,
+        old: &Dentry,
+        new_dir: &Inode,
+        new: &Dentry,
+        flags: u32,
+    ) -> Result {
+        let (connection, envelope) = if flags & RENAME_WHITEOUT != 0 {
+            making(old_dir, map)?
+        } else {
+            about(old_dir)?
+        };
         let new_dir_node = inode::node(new_dir)?;
         let envelope = envelope.and(new_dir_node);
         let (old_name, new_name) = (name_of(old)?, name_of(new)?);
@@ -362,7 +405,6 @@ impl DirOperations for Fuse {
 }
 
 fn renamed(old_dir: &Inode, old: &Dentry, new_dir: &Inode, new: &Dentry, flags: u32) {
-    const RENAME_EXCHANGE: u32 = 2;
     changed(old_dir);
     changed(new_dir);
     if let Some(inode) = old.inode() {

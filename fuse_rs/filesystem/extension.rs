@@ -11,7 +11,7 @@ use fuse_pure::abi::cursor::Name;
 use fuse_pure::abi::init::InitFlags;
 use fuse_pure::op::extension::Extensions;
 use fuse_pure::op::extension::Label as WireLabel;
-use kernel_glue::vfs::caller;
+use kernel_glue::vfs::inode_ops::IdMap;
 use kernel_glue::vfs::label::Label;
 
 /// What is said, as far as the server wants it.
@@ -21,8 +21,9 @@ pub(crate) struct NewInodeExtensions {
 }
 
 impl NewInodeExtensions {
-    /// Of an inode of the type in `mode` that the caller makes for `dentry` in `dir`.
-    pub(crate) fn new(dir: &Inode, dentry: &Dentry, mode: u32) -> Result<Self> {
+    /// Of an inode of the type in `mode` that the caller makes for `dentry` in `dir`, as a mount with
+    /// this map has him.
+    pub(crate) fn new(dir: &Inode, dentry: &Dentry, map: IdMap<'_>, mode: u32) -> Result<Self> {
         let connection = inode::connection(dir);
         connection.wait_ready()?;
         let label = if connection.has(InitFlags::SECURITY_CTX) {
@@ -31,7 +32,7 @@ impl NewInodeExtensions {
             None
         };
         let group = if connection.has(InitFlags::CREATE_SUPP_GROUP) {
-            shared_group(dir)
+            shared_group(dir, map)
         } else {
             None
         };
@@ -56,9 +57,8 @@ fn wire_label(label: &Label) -> Option<WireLabel<'_>> {
 }
 
 /// The group of a directory, if the caller is in it and the server is not told so anyway.
-fn shared_group(dir: &Inode) -> Option<u32> {
+fn shared_group(dir: &Inode, map: IdMap<'_>) -> Option<u32> {
     let ns = &inode::connection(dir).user_ns;
-    let group = dir.group();
-    let number = ns.number_of_group(group);
-    number.filter(|_| number != ns.caller_gid() && caller::is_in_group(group))
+    let number = ns.number_of_group(dir.group());
+    number.filter(|_| number != map.caller_gid(ns) && map.is_in_group(dir))
 }

@@ -115,6 +115,9 @@ impl Agreement for Apply {
             // Privileges others give the file end by the server, which is told of each change.
             sb.remember_lack_of_privileges();
         }
+        if terms.features.contains(InitFlags::ALLOW_IDMAP) {
+            sb.allow_id_maps();
+        }
         if terms.features.contains(InitFlags::NO_EXPORT_SUPPORT) {
             sb.forbid_decoding();
         }
@@ -284,6 +287,7 @@ impl MountOperations for Fuse {
             max_timeout: config.control.max_request_timeout(),
             page_size: PAGE_SIZE as u32,
             dax: Dax::Never,
+            judges: mount.options.default_permissions,
         };
         mount
             .connection

@@ -407,6 +407,26 @@ bool fuse_rs_helper_queue_has_waiters(struct wait_queue_head *head)
 	return waitqueue_active(head);
 }
 
+u32 fuse_rs_helper_mapped_fsuid(struct mnt_idmap *map, struct user_namespace *ns)
+{
+	return from_kuid(ns, mapped_fsuid(map, ns));
+}
+
+u32 fuse_rs_helper_mapped_fsgid(struct mnt_idmap *map, struct user_namespace *ns)
+{
+	return from_kgid(ns, mapped_fsgid(map, ns));
+}
+
+bool fuse_rs_helper_is_in_group(struct mnt_idmap *map, struct inode *inode)
+{
+	return vfsgid_in_group_p(i_gid_into_vfsgid(map, inode));
+}
+
+struct mnt_idmap *fuse_rs_helper_file_map(const struct file *file)
+{
+	return file_mnt_idmap(file);
+}
+
 bool fuse_rs_helper_is_member(struct mnt_idmap *map, struct inode *inode)
 {
 	return in_group_or_capable(map, inode, i_gid_into_vfsgid(map, inode));

@@ -79,6 +79,12 @@ struct fuse_rs_kattr fuse_rs_helper_kattr_read(const struct file_kattr *attr);
 void fuse_rs_helper_kattr_write(struct file_kattr *attr, const struct fuse_rs_kattr *from);
 bool fuse_rs_helper_in_x32_syscall(void);
 
+/* maps of ids */
+u32 fuse_rs_helper_mapped_fsuid(struct mnt_idmap *map, struct user_namespace *ns);
+u32 fuse_rs_helper_mapped_fsgid(struct mnt_idmap *map, struct user_namespace *ns);
+bool fuse_rs_helper_is_in_group(struct mnt_idmap *map, struct inode *inode);
+struct mnt_idmap *fuse_rs_helper_file_map(const struct file *file);
+
 /* access control lists */
 bool fuse_rs_helper_is_member(struct mnt_idmap *map, struct inode *inode);
 

@@ -94,7 +94,8 @@ pub struct NewAttributes {
 }
 
 impl NewAttributes {
-    pub(crate) fn from_c(attr: &bindings::iattr) -> Self {
+    /// Of what the VFS wants; the ids are those of the file system.
+    pub(crate) fn from_c(attr: &bindings::iattr, uid: Uid, gid: Gid) -> Self {
         let valid = attr.ia_valid;
         let has = |bit: u32| valid & bit != 0;
         let time = |set: u32, explicit: u32, value: &bindings::timespec64| {
@@ -112,13 +113,6 @@ impl NewAttributes {
         let size_only = has(bindings::ATTR_SIZE)
             && has(bindings::ATTR_OPEN | bindings::ATTR_FILE)
             && !has(bindings::ATTR_MTIME_SET);
-        // SAFETY: Both members of each union hold the same id.
-        let (uid, gid) = unsafe {
-            (
-                Uid(attr.__bindgen_anon_1.ia_uid),
-                Gid(attr.__bindgen_anon_2.ia_gid),
-            )
-        };
         Self {
             mode: has(bindings::ATTR_MODE).then_some(attr.ia_mode),
             uid: has(bindings::ATTR_UID).then_some(uid),

@@ -33,7 +33,7 @@ impl Gid {
 }
 
 /// What the kernel calls an id: all ones is none.
-fn known(number: u32) -> Option<u32> {
+pub(crate) fn known(number: u32) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
 
@@ -197,12 +197,6 @@ pub fn umask() -> u32 {
 pub fn was_killed() -> bool {
     // SAFETY: Reads fields of the current task.
     unsafe { bindings::fuse_rs_helper_current_was_killed() }
-}
-
-/// Whether the caller is in a group.
-pub fn is_in_group(gid: Gid) -> bool {
-    // SAFETY: Reads the credentials of the current task.
-    unsafe { bindings::in_group_p(gid.0) != 0 }
 }
 
 /// Whether files keep their set-id bits when the caller changes them.

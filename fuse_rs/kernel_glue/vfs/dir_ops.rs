@@ -6,6 +6,7 @@ use super::dentry::Dentry;
 use super::file::NewFile;
 use super::file_ops::OpenMode;
 use super::inode::Inode;
+use super::inode_ops::IdMap;
 use super::inode_ops::InodeOperations;
 use super::ioctl;
 use super::xattr;
@@ -55,13 +56,19 @@ pub trait DirOperations: InodeOperations {
     /// Looks the name of `dentry` up.
     fn lookup(dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result<Named<Self>>;
 
-    /// Makes an inode.
-    fn make(dir: &Inode<Self>, dentry: &Dentry<Self>, kind: NewKind<'_>) -> Result<Named<Self>>;
+    /// Makes an inode, which belongs to the caller as `map` says.
+    fn make(
+        dir: &Inode<Self>,
+        dentry: &Dentry<Self>,
+        map: IdMap<'_>,
+        kind: NewKind<'_>,
+    ) -> Result<Named<Self>>;
 
     /// Makes a file and opens it. `ENOSYS` falls back to [`DirOperations::make`] and open.
     fn create(
         dir: &Inode<Self>,
         dentry: &Dentry<Self>,
+        map: IdMap<'_>,
         flags: u32,
         mode: u16,
     ) -> Result<Created<Self>>;
@@ -70,6 +77,7 @@ pub trait DirOperations: InodeOperations {
     fn make_nameless(
         dir: &Inode<Self>,
         dentry: &Dentry<Self>,
+        map: IdMap<'_>,
         flags: u32,
         mode: u16,
     ) -> Result<Created<Self>>;
@@ -83,8 +91,10 @@ pub trait DirOperations: InodeOperations {
     /// Removes an empty directory.
     fn rmdir(dir: &Inode<Self>, dentry: &Dentry<Self>) -> Result;
 
-    /// Renames; `flags` as for renameat2(2).
+    /// Renames; `flags` as for renameat2(2). An inode that is made belongs to the caller as `map`
+    /// says.
     fn rename(
+        map: IdMap<'_>,
         old_dir: &Inode<Self>,
         old: &Dentry<Self>,
         new_dir: &Inode<Self>,
@@ -160,15 +170,22 @@ unsafe extern "C" fn lookup<T: DirOperations>(
 ///
 /// # Safety
 ///
-/// Called by the VFS with a directory of the file system and a negative entry in it.
+/// Called by the VFS with the mount's map, a directory of the file system and a negative entry in it.
 unsafe fn make<T: DirOperations>(
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     kind: NewKind<'_>,
 ) -> Result<*mut bindings::dentry> {
     // SAFETY: By the safety requirements.
-    let (dir, dentry) = unsafe { (Inode::<T>::from_raw(dir), Dentry::<T>::from_raw(dentry)) };
-    let named = T::make(dir, dentry, kind)?;
+    let (map, dir, dentry) = unsafe {
+        (
+            IdMap::from_raw(map),
+            Inode::<T>::from_raw(dir),
+            Dentry::<T>::from_raw(dentry),
+        )
+    };
+    let named = T::make(dir, dentry, map, kind)?;
     let inode = named.inode.ok_or(EIO)?;
     // The server may have handed out an inode that is known under another name already: the
     // entry has to go through the same check as a looked-up one.
@@ -182,13 +199,14 @@ unsafe fn make<T: DirOperations>(
 ///
 /// As for [`make`].
 unsafe fn make_here<T: DirOperations>(
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     kind: NewKind<'_>,
 ) -> Result<i32> {
     // SAFETY: By the safety requirements; an entry that comes back has a reference to drop.
     unsafe {
-        let other = make::<T>(dir, dentry, kind)?;
+        let other = make::<T>(map, dir, dentry, kind)?;
         if !other.is_null() {
             bindings::dput(other);
         }
@@ -200,20 +218,20 @@ unsafe fn make_here<T: DirOperations>(
 ///
 /// As for [`make`].
 unsafe extern "C" fn create<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     mode: u16,
 ) -> i32 {
     // SAFETY: By the safety requirements.
-    c_result!(unsafe { make_here::<T>(dir, dentry, NewKind::Node(mode, 0)) })
+    c_result!(unsafe { make_here::<T>(map, dir, dentry, NewKind::Node(mode, 0)) })
 }
 
 /// # Safety
 ///
 /// As for [`make`].
 unsafe extern "C" fn mknod<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     mode: u16,
@@ -222,7 +240,7 @@ unsafe extern "C" fn mknod<T: DirOperations>(
     // SAFETY: By the safety requirements.
     c_result!(unsafe {
         let rdev = bindings::fuse_rs_helper_encode_dev(dev);
-        make_here::<T>(dir, dentry, NewKind::Node(mode, rdev))
+        make_here::<T>(map, dir, dentry, NewKind::Node(mode, rdev))
     })
 }
 
@@ -230,14 +248,14 @@ unsafe extern "C" fn mknod<T: DirOperations>(
 ///
 /// As for [`make`].
 unsafe extern "C" fn mkdir<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     mode: u16,
 ) -> *mut bindings::dentry {
     let perm = mode & !(bindings::S_IFMT as u16);
     // SAFETY: By the safety requirements.
-    match unsafe { make::<T>(dir, dentry, NewKind::Directory(perm)) } {
+    match unsafe { make::<T>(map, dir, dentry, NewKind::Directory(perm)) } {
         Ok(other) => other,
         Err(error) => error.to_ptr(),
     }
@@ -247,7 +265,7 @@ unsafe extern "C" fn mkdir<T: DirOperations>(
 ///
 /// As for [`make`]; the target is a string.
 unsafe extern "C" fn symlink<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     target: *const kernel::ffi::c_char,
@@ -255,7 +273,7 @@ unsafe extern "C" fn symlink<T: DirOperations>(
     // SAFETY: By the safety requirements.
     c_result!(unsafe {
         let target = CStr::from_char_ptr(target).to_bytes();
-        make_here::<T>(dir, dentry, NewKind::Symlink(target))
+        make_here::<T>(map, dir, dentry, NewKind::Symlink(target))
     })
 }
 
@@ -316,9 +334,9 @@ unsafe extern "C" fn rmdir<T: DirOperations>(
 
 /// # Safety
 ///
-/// Called by the VFS with two directories of the file system and an entry in each.
+/// Called by the VFS with the mount's map, two directories of the file system and an entry in each.
 unsafe extern "C" fn rename<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     old_dir: *mut bindings::inode,
     old: *mut bindings::dentry,
     new_dir: *mut bindings::inode,
@@ -329,6 +347,7 @@ unsafe extern "C" fn rename<T: DirOperations>(
         // SAFETY: By the safety requirements.
         unsafe {
             T::rename(
+                IdMap::from_raw(map),
                 Inode::from_raw(old_dir),
                 Dentry::from_raw(old),
                 Inode::from_raw(new_dir),
@@ -404,7 +423,11 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
         }
         // SAFETY: The file is not open yet, so its mode is ours to set.
         unsafe { (*file).f_mode |= bindings::FUSE_RS_FMODE_CREATED as u32 };
-        match T::create(dir_ref, entry_ref, flags, mode) {
+        // SAFETY: The file has a mount.
+        let map = unsafe { bindings::fuse_rs_helper_file_map(file) };
+        // SAFETY: The map is valid as long as the mount.
+        let map_ref = unsafe { IdMap::from_raw(map) };
+        match T::create(dir_ref, entry_ref, map_ref, flags, mode) {
             Ok(created) => {
                 // SAFETY: The file is being opened, and the entry is negative. An opened file has
                 // a reference of its own to it.
@@ -414,7 +437,7 @@ unsafe extern "C" fn atomic_open<T: DirOperations>(
             Err(ENOSYS) => {
                 // SAFETY: By the safety requirements. The entry is negative, and stays so until we
                 // change it, because the VFS has locked the directory.
-                unsafe { make_here::<T>(dir, entry, NewKind::Node(mode, 0))? };
+                unsafe { make_here::<T>(map, dir, entry, NewKind::Node(mode, 0))? };
                 // SAFETY: By the safety requirements.
                 unsafe { other.finish_no_open(file) }
             }
@@ -441,24 +464,25 @@ unsafe fn finish<T: DirOperations>(
 
 /// # Safety
 ///
-/// Called by the VFS with a directory of the file system, and a file that is being opened, with a
-/// negative entry that is in no directory.
+/// Called by the VFS with the mount's map, a directory of the file system, and a file that is being
+/// opened, with a negative entry that is in no directory.
 unsafe extern "C" fn tmpfile<T: DirOperations>(
-    _map: *mut bindings::mnt_idmap,
+    map: *mut bindings::mnt_idmap,
     dir: *mut bindings::inode,
     file: *mut bindings::file,
     mode: u16,
 ) -> i32 {
     c_result!({
         // SAFETY: By the safety requirements.
-        let (dir, entry, flags) = unsafe {
+        let (map, dir, entry, flags) = unsafe {
             (
+                IdMap::from_raw(map),
                 Inode::<T>::from_raw(dir),
                 Dentry::<T>::from_raw((*file).__bindgen_anon_1.f_path.dentry),
                 (*file).f_flags,
             )
         };
-        let created = T::make_nameless(dir, entry, flags, mode)?;
+        let created = T::make_nameless(dir, entry, map, flags, mode)?;
         // SAFETY: By the safety requirements.
         unsafe { finish(file, entry, created)? };
         Ok(0)

@@ -124,10 +124,12 @@ pub enum Kind {
 
 impl Kind {
     const fn flags(self) -> u32 {
+        // Super blocks do not allow it unless they are told to.
+        let all = bindings::FS_ALLOW_IDMAP;
         match self {
-            Self::OfUsers => bindings::FS_HAS_SUBTYPE | bindings::FS_USERNS_MOUNT,
-            Self::OnBlockDevice => bindings::FS_HAS_SUBTYPE | bindings::FS_REQUIRES_DEV,
-            Self::OfSystem => 0,
+            Self::OfUsers => all | bindings::FS_HAS_SUBTYPE | bindings::FS_USERNS_MOUNT,
+            Self::OnBlockDevice => all | bindings::FS_HAS_SUBTYPE | bindings::FS_REQUIRES_DEV,
+            Self::OfSystem => all,
         }
     }
 

@@ -5,6 +5,10 @@
 use super::attributes::without_set_ids;
 use super::attributes::NewAttributes;
 use super::attributes::Timestamp;
+use super::caller::known;
+use super::caller::Gid;
+use super::caller::Uid;
+use super::caller::UserNamespace;
 use super::dentry::Dentry;
 use super::file::OpenFileRef;
 use super::inode::Inode;
@@ -64,6 +68,43 @@ impl IdMap<'_> {
             map,
             _borrow: PhantomData,
         }
+    }
+
+    /// The number in `ns`, the file system's, of the user to whom an inode is to belong that the
+    /// caller makes, if he has one.
+    pub fn caller_uid(&self, ns: &UserNamespace) -> Option<u32> {
+        // SAFETY: Both are valid.
+        known(unsafe { bindings::fuse_rs_helper_mapped_fsuid(self.map, ns.as_ptr()) })
+    }
+
+    /// The same of the group.
+    pub fn caller_gid(&self, ns: &UserNamespace) -> Option<u32> {
+        // SAFETY: Both are valid.
+        known(unsafe { bindings::fuse_rs_helper_mapped_fsgid(self.map, ns.as_ptr()) })
+    }
+
+    /// Whether the caller is in the group of the inode.
+    pub fn is_in_group<T: FileSystem>(&self, inode: &Inode<T>) -> bool {
+        // SAFETY: Both are valid.
+        unsafe { bindings::fuse_rs_helper_is_in_group(self.map, inode.as_ptr()) }
+    }
+
+    /// The file system's id of an owner of `inode` as the mount shows it.
+    fn uid<T: FileSystem>(&self, inode: &Inode<T>, shown: bindings::vfsuid_t) -> Uid {
+        // SAFETY: Both are valid; a super block has a user namespace.
+        Uid(unsafe {
+            let ns = (*(*inode.as_ptr()).i_sb).s_user_ns;
+            bindings::from_vfsuid(self.map, ns, shown)
+        })
+    }
+
+    /// The same of a group.
+    fn gid<T: FileSystem>(&self, inode: &Inode<T>, shown: bindings::vfsgid_t) -> Gid {
+        // SAFETY: Both are valid; a super block has a user namespace.
+        Gid(unsafe {
+            let ns = (*(*inode.as_ptr()).i_sb).s_user_ns;
+            bindings::from_vfsgid(self.map, ns, shown)
+        })
     }
 
     /// The usual check by mode, owner and capabilities.
@@ -260,7 +301,16 @@ pub(crate) unsafe extern "C" fn setattr<T: InodeOperations>(
         }
         // SAFETY: All arguments are valid.
         to_result(unsafe { bindings::setattr_prepare(map, dentry, attr) })?;
-        let new = NewAttributes::from_c(attr);
+        // SAFETY: By the safety requirements.
+        let map = unsafe { IdMap::from_raw(map) };
+        // SAFETY: The VFS gives ids as the mount shows them.
+        let (uid, gid) = unsafe {
+            (
+                attr.__bindgen_anon_1.ia_vfsuid,
+                attr.__bindgen_anon_2.ia_vfsgid,
+            )
+        };
+        let new = NewAttributes::from_c(attr, map.uid(inode, uid), map.gid(inode, gid));
         if !new.is_empty() {
             T::setattr(entry, &new, handle)?;
         }

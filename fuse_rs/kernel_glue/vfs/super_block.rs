@@ -137,6 +137,15 @@ impl<T: FileSystem> SuperBlock<T> {
         };
     }
 
+    /// Mounts may map ids: operations get an [`IdMap`](super::inode_ops::IdMap) that does.
+    pub fn allow_id_maps(&self) {
+        // SAFETY: A plain field; who reads it while it changes sees the old or the new value.
+        unsafe {
+            let flags = &raw mut (*self.as_ptr()).s_iflags;
+            flags.write_volatile(flags.read_volatile() & !(bindings::SB_I_NOIDMAP as usize));
+        }
+    }
+
     /// Sets the readahead of the mount in bytes.
     pub fn set_readahead_bytes(&self, bytes: usize) {
         // SAFETY: A mounted super block has a backing device; the field is tunable at any time.

@@ -89,7 +89,7 @@ features! {
     PASSTHROUGH: Not("passthrough is not implemented yet");
     NO_EXPORT_SUPPORT: Offered;
     HAS_RESEND: Offered;
-    ALLOW_IDMAP: Not("id-mapped mounts are not implemented yet");
+    ALLOW_IDMAP: Offered;
     OVER_IO_URING: Not("the io_uring transport is not implemented yet");
     REQUEST_TIMEOUT: Offered;
 }
@@ -141,6 +141,8 @@ pub struct Offer {
     pub page_size: u32,
     /// Which files are to use the DAX window.
     pub dax: Dax,
+    /// The kernel checks permissions, whatever the server says.
+    pub judges: bool,
 }
 
 /// Pages per request when the server does not say.
@@ -194,6 +196,8 @@ pub enum Refusal {
     Major(u32),
     /// An older protocol than we serve.
     Minor(u32),
+    /// Mounts that map ids, of a server that checks permissions itself: it is not told ids.
+    MappedIds,
 }
 
 impl Offer {
@@ -226,7 +230,12 @@ impl Offer {
         if out.minor < abi::MINOR_MIN {
             return Err(Refusal::Minor(out.minor));
         }
-        Ok(self.terms(&out))
+        let terms = self.terms(&out);
+        let judges = self.judges || terms.features.contains(InitFlags::POSIX_ACL);
+        if terms.features.contains(InitFlags::ALLOW_IDMAP) && !judges {
+            return Err(Refusal::MappedIds);
+        }
+        Ok(terms)
     }
 
     fn terms(&self, out: &InitOut) -> Negotiated {
@@ -344,6 +353,7 @@ mod tests {
             max_timeout: 0,
             page_size: 4096,
             dax: Dax::Never,
+            judges: false,
         }
     }
 
@@ -388,6 +398,24 @@ mod tests {
         let mut o = out();
         o.minor = 11;
         assert_eq!(offer().accept(o.as_bytes()), Err(Refusal::Minor(11)));
+    }
+
+    #[test]
+    fn ids_are_mapped_only_where_the_kernel_judges() {
+        let accepted = |flags: InitFlags, judges| {
+            let flags = flags.with(InitFlags::INIT_EXT);
+            let body = InitOut {
+                flags: flags.low(),
+                flags2: flags.high(),
+                ..out()
+            };
+            Offer { judges, ..offer() }.accept(body.as_bytes())
+        };
+        let mapped = InitFlags::ALLOW_IDMAP;
+        assert_eq!(accepted(mapped, false), Err(Refusal::MappedIds));
+        assert!(accepted(mapped, true).unwrap().features.contains(mapped));
+        assert!(accepted(mapped.with(InitFlags::POSIX_ACL), false).is_ok());
+        assert!(accepted(InitFlags::empty(), false).is_ok());
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn offer() -> impl Strategy<Value = Offer> {
             max_timeout: timeouts.1,
             page_size: 4096,
             dax: Dax::Inode,
+            judges: false,
         })
 }
 

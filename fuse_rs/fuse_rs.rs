@@ -9,6 +9,7 @@
 
 mod connection;
 mod control;
+mod dax;
 mod filesystem;
 mod page_cache;
 mod registration;

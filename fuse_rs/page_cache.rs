@@ -8,7 +8,7 @@ mod copy;
 mod direct;
 pub(crate) mod in_flight;
 pub(crate) mod lender;
-mod over;
+pub(crate) mod over;
 pub(crate) mod read;
 pub(crate) mod retrieve;
 pub(crate) mod stale;
@@ -16,6 +16,7 @@ mod transfer;
 pub(crate) mod write;
 pub(crate) mod writeback;
 
+use crate::dax;
 use crate::filesystem::inode;
 use crate::filesystem::range;
 use crate::filesystem::Fuse;
@@ -33,12 +34,20 @@ use kernel_glue::vfs::io::IoOperations;
 use kernel_glue::vfs::page_ops::PageOperations;
 use kernel_glue::vfs::page_ops::ReadStart;
 
+pub(crate) use direct::write_past;
+
 impl IoOperations for Fuse {
     fn read(io: Io<'_, Self>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        if io.file().inode().is_in_memory() {
+            return dax::rw::read(io, to);
+        }
         read::read(io, to)
     }
 
     fn write(io: Io<'_, Self>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        if io.file().inode().is_in_memory() {
+            return dax::rw::write(io, from);
+        }
         write::write(io, from)
     }
 
@@ -55,6 +64,9 @@ impl MapOperations for Fuse {
     fn map(file: &OpenFile<'_>, sharing: Sharing) -> Result {
         let handle = file.handle().ok_or(EIO)?;
         let inode = file.inode();
+        if inode.is_in_memory() {
+            return inode::node(inode).map(|_| ());
+        }
         if handle.is_direct() {
             let allowed = inode::connection(inode).has(InitFlags::DIRECT_IO_ALLOW_MMAP);
             if sharing != Sharing::Private && !allowed {

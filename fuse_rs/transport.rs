@@ -8,6 +8,7 @@ pub(crate) mod virtio;
 use crate::connection::Connection;
 use crate::prelude::*;
 use chardev::ServerFile;
+use kernel_glue::dax::device::Device as Memory;
 use kernel_glue::virtio::driver::Device;
 use virtio::device;
 use virtio::device::FsDevice;
@@ -46,6 +47,14 @@ impl Server {
         match self {
             Self::File(file) => file.attach(connection),
             Self::Device(device) => device::attach(device, connection),
+        }
+    }
+
+    /// Memory in which it can show files, if there is any.
+    pub(crate) fn window(&self) -> Option<&Arc<Memory>> {
+        match self {
+            Self::File(_) => None,
+            Self::Device(device) => device.window(),
         }
     }
 

@@ -20,6 +20,10 @@ pub(crate) trait Audience: Send + Sync {
 
     /// Looks after what it keeps, from time to time. Waits as [`Audience::notify`] may.
     fn look_after(&self);
+
+    /// Gives back of what the server shows, if there is little room for more; whether that is to be
+    /// done again soon. Waits for no server.
+    fn make_room(&self) -> bool;
 }
 
 /// An [`Audience`] that can be shared.
@@ -72,6 +76,14 @@ impl Connection {
             listener.0.prune(node);
         }
         Ok(())
+    }
+
+    /// Has those who are told make room for what the server is to show; whether that is to be done
+    /// again soon.
+    pub(crate) fn make_room(&self) -> bool {
+        let _work = self.work();
+        let listener = self.listener.lock().clone();
+        listener.is_some_and(|listener| listener.0.make_room())
     }
 
     /// Lets those who are told look after what they keep; whether that is to be done again.

@@ -13,6 +13,7 @@ use super::Dentry;
 use super::Fuse;
 use super::Inode;
 use crate::connection::call::Envelope;
+use crate::dax;
 use crate::page_cache::in_flight;
 use crate::page_cache::stale;
 use crate::page_cache::writeback;
@@ -31,6 +32,7 @@ use fuse_pure::op::name::Readlink;
 use fuse_pure::op::Attributes;
 use fuse_pure::op::Entry;
 use fuse_pure::op::Timeout;
+use kernel_glue::dax::layout::FaultsBlocked;
 use kernel_glue::sys::monotonic_nanos;
 use kernel_glue::vfs::attributes::InodeAttributes;
 use kernel_glue::vfs::attributes::NewAttributes;
@@ -153,6 +155,7 @@ pub(crate) fn update(
         // They are as old as the attributes.
         inode.forget_acls();
     }
+    dax::told(inode, attr.flags);
     let kept = kept::keeps(inode);
     let (old_size, old_mtime) = {
         let mut state = inode.data().state.lock();
@@ -352,7 +355,7 @@ impl InodeOperations for Fuse {
         let mut size = attr.size;
         if attr.by_open && connection.has(InitFlags::ATOMIC_O_TRUNC) {
             // OPEN has truncated the file already. Set-id bits may be left to drop.
-            truncated(inode)?;
+            truncated(inode, dax::stop_faults(inode)?)?;
             if attr.mode.is_none() {
                 return Ok(());
             }
@@ -402,6 +405,7 @@ impl InodeOperations for Fuse {
             op
         };
         let stopped = size.map(|_| in_flight::stop_writes(inode)).transpose()?;
+        let faults = size.map(|_| dax::stop_faults(inode)).transpose()?.flatten();
         let reply = connection
             .call(
                 &op,
@@ -410,6 +414,10 @@ impl InodeOperations for Fuse {
             .inspect_err(|_| invalidate(inode))?;
         // The caller holds the inode's lock, so nothing we sent is newer than this.
         let old_size = inode.size();
+        if let Some(faults) = faults {
+            set_size(inode, reply.attr.size);
+            drop(faults);
+        }
         let mut updated = update(inode, &reply.attr, reply.valid, AttrVersion(0));
         if kept {
             inode.set_change_times(mtime.unwrap_or(inode.mtime()), now);
@@ -501,12 +509,17 @@ pub(crate) fn zero_tail(inode: &Inode, old: u64, new: u64) {
     }
 }
 
-/// The file has been truncated by an OPEN.
+fn set_size(inode: &Inode, size: u64) {
+    let _state = inode.data().state.lock();
+    inode.set_size(size);
+}
+
+/// The file has been truncated by an OPEN. Until its size is known, nobody could map it.
 ///
 /// # Errors
 ///
 /// `EINTR` when the caller is killed.
-pub(crate) fn truncated(inode: &Inode) -> Result {
+pub(crate) fn truncated(inode: &Inode, faults: Option<FaultsBlocked<'_, Fuse>>) -> Result {
     let connection = connection(inode);
     {
         let mut state = inode.data().state.lock();
@@ -514,6 +527,7 @@ pub(crate) fn truncated(inode: &Inode) -> Result {
         inode.set_size(0);
         mark_stale(inode, Fields::DATA.with(set_ids::fields(inode)));
     }
+    drop(faults);
     kept::modified(inode);
     stale::drop_behind(inode, 0)
 }

@@ -186,7 +186,7 @@ fn create_as<C: Creation>(
     // The server may have opened a file that was there, and that we have cached.
     if flags & flags::O_TRUNC != 0 && connection.has(InitFlags::ATOMIC_O_TRUNC) {
         if kept::keeps(&inode) && inode.size() > 0 {
-            attributes::truncated(&inode)?;
+            attributes::truncated(&inode, None)?;
         } else {
             stale::drop_behind(&inode, 0)?;
         }

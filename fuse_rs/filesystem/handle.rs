@@ -17,6 +17,7 @@ use crate::connection::node::ServerNode;
 use crate::connection::opened::ServerOpen;
 use crate::connection::post::Ignore;
 use crate::connection::Connection;
+use crate::dax;
 use crate::page_cache;
 use crate::page_cache::in_flight;
 use crate::page_cache::writeback;
@@ -170,6 +171,10 @@ impl FileOperations for Fuse {
         let stopped = truncates
             .then(|| in_flight::stop_writes(inode))
             .transpose()?;
+        let faults = truncates
+            .then(|| dax::stop_faults(inode))
+            .transpose()?
+            .flatten();
         let (open_there, open) = match ask_open(connection, node, sent, directory) {
             Ok((open_there, open)) => (Some(open_there), open),
             Err(error) if error == ENOSYS => (None, UNASKED),
@@ -177,7 +182,7 @@ impl FileOperations for Fuse {
         };
         let handle = Handle::new(connection, open_there, open, directory)?;
         if truncates {
-            attributes::truncated(inode)?;
+            attributes::truncated(inode, faults)?;
         }
         drop(stopped);
         drop(guard);

@@ -11,6 +11,8 @@ use crate::connection::node::NodePin;
 use crate::connection::node::ServerNode;
 use crate::connection::Connection;
 use crate::connection::Turn;
+use crate::dax;
+use crate::dax::Pieces;
 use crate::page_cache::in_flight::InFlight;
 use crate::prelude::*;
 use fuse_pure::abi::ids::NodeId;
@@ -20,6 +22,7 @@ use fuse_pure::logic::freshness::Fields;
 use fuse_pure::logic::listing::Listing;
 use fuse_pure::logic::negotiate::Negotiated;
 use fuse_pure::op::Entry;
+use fuse_pure::op::FileType;
 use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
 use kernel_glue::vfs::inode::Got;
@@ -62,6 +65,9 @@ pub(crate) struct InodeData {
     /// Data on its way to the server.
     #[pin]
     pub(crate) in_flight: InFlight,
+    /// Which pieces of the file the server shows in the DAX window.
+    #[pin]
+    pub(crate) pieces: SpinLock<Pieces>,
     /// What of the directory's listing is in its page cache.
     #[pin]
     pub(crate) listing: SpinLock<Listing>,
@@ -93,6 +99,7 @@ impl InodeData {
                 "fuse_rs::InodeData::state"
             ),
             in_flight <- InFlight::new(),
+            pieces <- new_spinlock!(Pieces::new(), "fuse_rs::InodeData::pieces"),
             listing <- new_spinlock!(Listing::new(), "fuse_rs::InodeData::listing"),
         })
     }
@@ -301,8 +308,13 @@ pub(crate) fn from_entry(
                 attributes::initialise(&new, entry, version);
                 new.data().node.populate(lookup.into_node());
                 if let Some(terms) = sb.data().connection.terms() {
-                    new.allow_large_folios(most_of_a_folio(terms));
-                    new.spare_reclaim();
+                    let regular = entry.attr.kind == FileType::Regular;
+                    if regular && dax::is_wanted(&new, entry.attr.flags) {
+                        new.use_memory();
+                    } else {
+                        new.allow_large_folios(most_of_a_folio(terms));
+                        new.spare_reclaim();
+                    }
                 }
                 let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
                 return Ok(new.finish(mode, entry.attr.rdev));
@@ -356,6 +368,7 @@ pub(crate) fn forget(inode: &Inode) {
         connection(inode).evicted();
     }
     if let Some(node) = inode.data().node.as_ref() {
+        dax::reclaim::evicted(inode, node);
         node.unpin(connection(inode));
     }
 }

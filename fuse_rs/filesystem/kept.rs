@@ -27,7 +27,9 @@ pub(crate) const FIELDS: Fields = Fields::SIZE.with(Fields::MTIME).with(Fields::
 
 /// Whether the kernel keeps them for this inode.
 pub(crate) fn keeps(inode: &Inode) -> bool {
-    inode::connection(inode).has(InitFlags::WRITEBACK_CACHE) && inode.is_regular()
+    inode::connection(inode).has(InitFlags::WRITEBACK_CACHE)
+        && inode.is_regular()
+        && !inode.is_in_memory()
 }
 
 /// A time on the wire.

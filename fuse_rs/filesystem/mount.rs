@@ -20,6 +20,8 @@ use crate::connection::Connection;
 use crate::connection::End;
 use crate::control::Control;
 use crate::control::Listing;
+use crate::dax;
+use crate::dax::window::Window;
 use crate::page_cache::lender::Lender;
 use crate::prelude::*;
 use crate::transport::virtio::device::FsDevice;
@@ -60,6 +62,8 @@ pub(crate) struct Mount {
     pub(crate) late: Arc<Lateness>,
     /// What of its pages is lent to WRITEs, if any is.
     pub(crate) lender: Option<Pin<KBox<Periodic<Lender>>>>,
+    /// The DAX window, if there is one.
+    pub(crate) window: Option<Arc<Window>>,
     /// Open files that somebody has waited for.
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
@@ -121,8 +125,11 @@ impl Agreement for Apply {
         if terms.features.contains(InitFlags::NO_EXPORT_SUPPORT) {
             sb.forbid_decoding();
         }
+        let mount = sb.data();
+        if mount.options.dax == dax::Mode::Always && terms.dax == Dax::Never {
+            pr_warn!("the server cannot align what it shows in the DAX window: it is not used\n");
+        }
         if let Some(seconds) = terms.request_timeout {
-            let mount = sb.data();
             match Watch::start(&mount.connection, seconds) {
                 Ok(watch) => {
                     mount.watch.populate(watch);
@@ -209,10 +216,20 @@ impl MountOperations for Fuse {
         if config.root_mode.is_none() {
             return Err(log.invalid(c"No rootmode specified"));
         }
+        let connection = Connection::new(log.user_namespace()?)?;
+        let window = match (server.window(), config.dax) {
+            (_, dax::Mode::Never) => None,
+            (Some(memory), _) => Some(Window::new(memory.clone(), &connection)?),
+            (None, dax::Mode::Always) => {
+                return Err(log.invalid(c"The device has no DAX window"));
+            }
+            (None, _) => None,
+        };
         let mount = Mount {
             options: MountOptions::from_config(config, log)?,
             control: config.control.clone(),
-            connection: Connection::new(log.user_namespace()?)?,
+            connection,
+            window,
             unkept: Unkept::none(),
             late: Lateness::new()?,
             lender: match config.kind {
@@ -286,8 +303,11 @@ impl MountOperations for Fuse {
             default_timeout: config.control.default_request_timeout(),
             max_timeout: config.control.max_request_timeout(),
             page_size: PAGE_SIZE as u32,
-            dax: Dax::Never,
             judges: mount.options.default_permissions,
+            dax: match mount.window {
+                Some(_) => mount.options.dax.offered(),
+                None => Dax::Never,
+            },
         };
         mount
             .connection

@@ -8,6 +8,7 @@ use super::listing;
 use super::Fuse;
 use super::Inode;
 use crate::connection::notify::Audience;
+use crate::dax;
 use crate::page_cache;
 use crate::page_cache::stale;
 use crate::prelude::*;
@@ -105,6 +106,10 @@ impl Audience for Ears {
         if let Ok(inode) = self.inode(node) {
             inode.drop_unused_names();
         }
+    }
+
+    fn make_room(&self) -> bool {
+        dax::reclaim::make_room(self.root.super_block())
     }
 
     fn look_after(&self) {

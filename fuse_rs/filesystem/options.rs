@@ -3,6 +3,7 @@
 //! Mount options.
 
 use crate::control::Control;
+use crate::dax;
 use crate::prelude::*;
 use crate::transport::chardev::ServerFile;
 use crate::transport::Server;
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) block_size: u32,
     /// What stands after the dot in the type.
     pub(crate) subtype: Option<CString>,
+    /// Which files are to be in the DAX window.
+    pub(crate) dax: dax::Mode,
 }
 
 const DEFAULT_BLOCK_SIZE: u32 = 512;
@@ -64,6 +67,7 @@ impl Config {
             max_read: u32::MAX,
             block_size: DEFAULT_BLOCK_SIZE,
             subtype: None,
+            dax: dax::Mode::Unsaid,
         }
     }
 }
@@ -86,6 +90,8 @@ macro_rules! options {
 }
 
 options! {
+    Dax c"dax" Flag;
+    DaxMode c"dax" String;
     Source c"source" String;
     Fd c"fd" Fd;
     RootMode c"rootmode" Octal;
@@ -98,11 +104,16 @@ options! {
     Subtype c"subtype" String;
 }
 
-/// The options of a mount with a device file.
-pub(crate) static OPTIONS: Options = Options::new(SPECS);
+/// Only mounts of a device have the options before this.
+const FIRST: usize = 2;
+/// Only mounts with a device file have this option and those behind it.
+const FIRST_OF_FILES: usize = 3;
 
-/// The options of a mount of a device: the first of the others.
-pub(crate) static DEVICE_OPTIONS: Options = Options::new(SPECS.split_at(1).0);
+/// The options of a mount with a device file.
+pub(crate) static OPTIONS: Options = Options::new(SPECS.split_at(FIRST).1);
+
+/// The options of a mount of a device.
+pub(crate) static DEVICE_OPTIONS: Options = Options::new(SPECS.split_at(FIRST_OF_FILES).0);
 
 /// Takes one option.
 pub(crate) fn set(
@@ -111,8 +122,17 @@ pub(crate) fn set(
     value: OptionValue<'_>,
     log: &MountLog<'_>,
 ) -> Result {
-    let name = NAMES.get(index).ok_or(EINVAL)?;
+    let first = match config.kind {
+        Kind::OfUsers | Kind::OnBlockDevice => FIRST,
+        Kind::OfSystem => 0,
+    };
+    let name = NAMES.get(first.saturating_add(index)).ok_or(EINVAL)?;
     match (name, value) {
+        (Name::Dax, OptionValue::Flag) => config.dax = dax::Mode::Always,
+        (Name::DaxMode, OptionValue::String(name)) => {
+            let mode = dax::Mode::named(name);
+            config.dax = mode.ok_or_else(|| log.invalid(c"dax is always, never or inode"))?;
+        }
         (Name::Fd, OptionValue::File(file)) => {
             if config.server.is_some() {
                 return Err(log.invalid(c"Multiple fd specified"));
@@ -184,6 +204,8 @@ pub(crate) struct MountOptions {
     pub(crate) block_size: Option<u32>,
     /// Who may mount, and on what.
     pub(crate) kind: Kind,
+    /// Which files are to be in the DAX window.
+    pub(crate) dax: dax::Mode,
 }
 
 impl MountOptions {
@@ -204,6 +226,7 @@ impl MountOptions {
             max_read: config.max_read.max(4096),
             block_size: (config.kind == Kind::OnBlockDevice).then_some(config.block_size),
             kind: config.kind,
+            dax: config.dax,
         })
     }
 

@@ -8,6 +8,7 @@ use super::set_ids;
 use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
+use crate::dax;
 use crate::page_cache::in_flight;
 use crate::page_cache::stale;
 use crate::page_cache::writeback;
@@ -61,6 +62,11 @@ pub(crate) fn allocate(file: &OpenFile<'_>, mode: u32, range: Range<u64>) -> Res
     set_ids::drop_here(file)?;
     writeback::write_range(inode, range.clone())?;
     let _stopped = in_flight::stop_writes(inode)?;
+    let _faults = if what.zeroes || grows {
+        dax::stop_faults(inode)?
+    } else {
+        None
+    };
     let answer = connection.call(&op, envelope);
     if !matches!(answer, Ok(()) | Err(EINTR)) {
         return answer.map_err(unsupported);

@@ -78,6 +78,9 @@ impl SuperOperations for Fuse {
     fn show_options(sb: &SuperBlock, out: &SeqFile) {
         let mount = sb.data();
         let options = &mount.options;
+        if let Some(mode) = options.dax.name() {
+            seq_print!(out, ",dax={}", mode);
+        }
         if options.kind == Kind::OfSystem {
             return;
         }

@@ -35,6 +35,7 @@ pub(crate) use generated::folio_batch;
 pub(crate) use generated::fs_context;
 pub(crate) use generated::fs_parameter;
 pub(crate) use generated::fs_parameter_spec;
+pub(crate) use generated::iomap_ops;
 pub(crate) use generated::kstatfs;
 pub(crate) use generated::sget_fc;
 /// The kernel crate's incomplete types, for its function pointers.

@@ -19,5 +19,6 @@
 #include <linux/user_namespace.h>
 #include <linux/writeback.h>
 #include <linux/xattr.h>
+#include "helpers/dax.h"
 #include "helpers/helpers.h"
 #include "helpers/virtio.h"

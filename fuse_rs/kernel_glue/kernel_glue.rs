@@ -11,6 +11,7 @@ mod macros;
 
 mod bindings;
 
+pub mod dax;
 pub mod dev;
 pub mod kobject;
 pub mod list;

@@ -328,6 +328,20 @@ pub(super) fn write(
     io.sync_written(written)
 }
 
+/// Writes past the page cache, one request after the other. The inode is locked, and what is to be
+/// written was checked.
+pub(crate) fn write_past(
+    io: &mut Io<'_, Fuse>,
+    handle: &Handle,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let file = io.file();
+    let direct = Direct::new(&file, handle, io.position(), true)?;
+    let written = uio::consume(from, |from| direct.write_in_turn(from))?;
+    io.set_position(direct.position.saturating_add(written as u64));
+    Ok(written)
+}
+
 impl Direct<'_> {
     /// Writes with several requests at a time.
     fn write_together(&self, from: &mut IovIterSource<'_>, len: usize) -> Result<usize> {

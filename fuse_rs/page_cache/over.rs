@@ -8,7 +8,7 @@ use kernel_glue::sync::wait::WaitQueue;
 
 /// The end of something.
 #[pin_data]
-pub(super) struct Over {
+pub(crate) struct Over {
     over: Atomic<bool>,
     /// The error it ended with, as the kernel has it, or zero.
     error: Atomic<i32>,
@@ -18,7 +18,7 @@ pub(super) struct Over {
 
 impl Over {
     /// Of something that is not over yet.
-    pub(super) fn init() -> impl PinInit<Self> {
+    pub(crate) fn init() -> impl PinInit<Self> {
         pin_init!(Self {
             over: Atomic::new(false),
             error: Atomic::new(0),
@@ -27,23 +27,23 @@ impl Over {
     }
 
     /// As [`Over::init`], to be shared.
-    pub(super) fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(Self::init(), GFP_KERNEL)
     }
 
     /// It is over. Does not sleep.
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         self.over.store(true, Release);
         self.wait.wake_all();
     }
 
     /// It will be over with an error.
-    pub(super) fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         self.error.store(error.to_errno(), Relaxed);
     }
 
     /// Once it is over: how it ended.
-    pub(super) fn outcome(&self) -> Result {
+    pub(crate) fn outcome(&self) -> Result {
         to_result(self.error.load(Relaxed))
     }
 
@@ -52,7 +52,7 @@ impl Over {
     /// # Errors
     ///
     /// `EINTR` when the caller is killed.
-    pub(super) fn wait(&self) -> Result {
+    pub(crate) fn wait(&self) -> Result {
         self.wait
             .wait(Signals::Killable, Wake::Shared, || self.over.load(Acquire))
             .map_err(|_| EINTR)

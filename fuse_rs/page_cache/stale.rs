@@ -10,6 +10,7 @@
 //! Drops are counted before they are done. Who puts data into the cache that the server was told
 //! or has told earlier compares the number afterwards, so that it does not stay there.
 
+use crate::dax;
 use crate::filesystem::Inode;
 use crate::prelude::*;
 
@@ -37,6 +38,9 @@ fn wait(inode: &Inode, start: u64, end: u64) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_all(inode: &Inode) -> Result {
+    if inode.is_in_memory() {
+        return Ok(());
+    }
     inode.data().count_drop();
     wait(inode, 0, u64::MAX)?;
     inode.invalidate_pages();
@@ -49,6 +53,9 @@ pub(crate) fn drop_all(inode: &Inode) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_range(inode: &Inode, start: u64, len: u64) -> Result {
+    if inode.is_in_memory() {
+        return Ok(());
+    }
     inode.data().count_drop();
     wait(inode, start, start.saturating_add(len))?;
     inode.invalidate_range(start, len);
@@ -61,6 +68,9 @@ pub(crate) fn drop_range(inode: &Inode, start: u64, len: u64) -> Result {
 ///
 /// `EINTR` when the caller is killed.
 pub(crate) fn drop_behind(inode: &Inode, size: u64) -> Result {
+    if inode.is_in_memory() {
+        return dax::cut_behind(inode, size);
+    }
     inode.data().count_drop();
     wait(inode, size, u64::MAX)?;
     inode.truncate_pages(size);

@@ -187,6 +187,9 @@ impl WritebackOperations for Fuse {
 /// `EINTR` when the caller is killed, and those of writing back. What the server says of it is for
 /// fsync(2).
 pub(crate) fn write_range(inode: &Inode, range: Range<u64>) -> Result {
+    if inode.is_in_memory() {
+        return Ok(());
+    }
     let range = if kept::keeps(inode) {
         // Only with all that lies behind does the range exist at the server.
         range.start..u64::MAX
@@ -221,6 +224,10 @@ pub(crate) fn write_all_locked(inode: &Inode) -> Result {
 }
 
 fn write_all_with(inode: &Inode, drain: impl Fn() -> Result) -> Result {
+    if inode.is_in_memory() {
+        // What is stored there is with the server.
+        return Ok(());
+    }
     let drain = || {
         // What is only queued would not be waited for.
         send_queued(inode);
@@ -244,6 +251,9 @@ fn write_all_with(inode: &Inode, drain: impl Fn() -> Result) -> Result {
 
 /// Writes all dirty pages and times back, without waiting for the server.
 pub(crate) fn start(inode: &Inode) {
+    if inode.is_in_memory() {
+        return;
+    }
     if inode.has_dirty_pages() {
         // Errors are those of the mapping, of which nobody is left to hear.
         let _ = inode.write_dirty_pages(0, u64::MAX);

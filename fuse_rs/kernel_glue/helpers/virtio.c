@@ -45,6 +45,16 @@ void fuse_rs_helper_virtio_read(struct virtio_device *device, unsigned int offse
 	virtio_cread_bytes(device, offset, to, len);
 }
 
+bool fuse_rs_helper_virtio_shared_memory(struct virtio_device *device, u8 id, u64 *start, u64 *len)
+{
+	struct virtio_shm_region region = {};
+	bool found = virtio_get_shm_region(device, &region, id);
+
+	*start = region.addr;
+	*len = region.len;
+	return found;
+}
+
 int fuse_rs_helper_virtio_find_queues(struct virtio_device *device, unsigned int count,
 				      struct virtqueue **queues, struct virtqueue_info *infos,
 				      struct irq_affinity *affinity)

@@ -16,6 +16,7 @@ void fuse_rs_helper_virtio_lock(struct virtio_device *device);
 void fuse_rs_helper_virtio_unlock(struct virtio_device *device);
 void fuse_rs_helper_virtio_read(struct virtio_device *device, unsigned int offset, void *to,
 				size_t len);
+bool fuse_rs_helper_virtio_shared_memory(struct virtio_device *device, u8 id, u64 *start, u64 *len);
 int fuse_rs_helper_virtio_find_queues(struct virtio_device *device, unsigned int count,
 				      struct virtqueue **queues, struct virtqueue_info *infos,
 				      struct irq_affinity *affinity);

@@ -4,6 +4,8 @@
 
 use super::folio::LockedFolio;
 use crate::bindings;
+use crate::dax;
+use crate::dax::DaxOperations;
 use crate::mem::pages::PAGE_SIZE;
 use crate::vfs::file::OpenFileRef;
 use crate::vfs::inode::Inode;
@@ -65,7 +67,7 @@ impl<T: MapOperations> MapTable<T> {
 /// # Safety
 ///
 /// Called by the VFS with a file of the file system and a mapping that is being made.
-pub(crate) unsafe extern "C" fn mmap<T: MapOperations>(
+pub(crate) unsafe extern "C" fn mmap<T: MapOperations + DaxOperations>(
     file: *mut bindings::file,
     vma: *mut bindings::vm_area_struct,
 ) -> i32 {
@@ -86,7 +88,10 @@ pub(crate) unsafe extern "C" fn mmap<T: MapOperations>(
             Sharing::Private
         };
         T::map(&open, sharing)?;
-        if sharing == Sharing::Writable {
+        if open.inode().is_in_memory() {
+            // SAFETY: The mapping is being made.
+            unsafe { dax::fault::map::<T>(vma) };
+        } else if sharing == Sharing::Writable {
             // SAFETY: The mapping is being made; the table lives for ever.
             unsafe { (*vma).vm_ops = MapTable::<T>::get() };
         } else {

@@ -15,6 +15,7 @@ use super::poll;
 use super::poll::PollOperations;
 use super::FileSystem;
 use crate::bindings;
+use crate::dax::DaxOperations;
 use crate::mm::fault;
 use crate::mm::fault::MapOperations;
 use core::marker::PhantomData;
@@ -102,6 +103,7 @@ pub(crate) struct FileTable<T>(PhantomData<T>);
 impl<T> FileTable<T>
 where
     T: FileOperations
+        + DaxOperations
         + IoOperations
         + IoctlOperations
         + LockOperations
@@ -116,6 +118,9 @@ where
         read_iter: Some(io::read_iter::<T>),
         write_iter: Some(io::write_iter::<T>),
         mmap: Some(fault::mmap::<T>),
+        // Huge pages need the same alignment in memory and file.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         llseek: Some(llseek::<T>),
         splice_read: Some(io::splice_read::<T>),
         splice_write: Some(bindings::iter_file_splice_write),

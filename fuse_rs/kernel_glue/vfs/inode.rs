@@ -86,6 +86,7 @@ impl<T: FileSystem> NewInode<T> {
             + super::lock::LockOperations
             + super::poll::PollOperations
             + super::page_ops::PageOperations
+            + crate::dax::DaxOperations
             + crate::mm::fault::MapOperations
             + crate::mm::writeback::WritebackOperations,
     {
@@ -107,7 +108,11 @@ impl<T: FileSystem> NewInode<T> {
                 bindings::S_IFREG => {
                     (*inode).i_op = super::inode_ops::FileTable::<T>::get();
                     (*inode).__bindgen_anon_3.i_fop = super::file_ops::FileTable::<T>::get();
-                    (*inode).i_data.a_ops = super::page_ops::PageTable::<T>::get();
+                    (*inode).i_data.a_ops = if self.0.is_in_memory() {
+                        super::page_ops::IN_MEMORY
+                    } else {
+                        super::page_ops::PageTable::<T>::get()
+                    };
                 }
                 bindings::S_IFDIR => {
                     (*inode).i_op = super::dir_ops::DirTable::<T>::get();

@@ -83,6 +83,10 @@ impl<'a, T: FileSystem> Io<'a, T> {
         unsafe { OpenFileRef::from_raw((*self.kiocb.as_ptr()).ki_filp) }
     }
 
+    pub(crate) fn as_raw(&self) -> *mut bindings::kiocb {
+        self.kiocb.as_ptr()
+    }
+
     /// Position in bytes.
     pub fn position(&self) -> u64 {
         // SAFETY: Valid during the operation; positions are not negative.

@@ -63,6 +63,14 @@ impl<T: PageOperations + WritebackOperations> PageTable<T> {
     }
 }
 
+/// The table of files that are in memory of a device, and so have no page cache.
+pub(super) const IN_MEMORY: &bindings::address_space_operations =
+    &bindings::address_space_operations {
+        dirty_folio: Some(bindings::noop_dirty_folio),
+        direct_IO: Some(bindings::noop_direct_IO),
+        ..pin_init::zeroed()
+    };
+
 /// # Safety
 ///
 /// Called by the page cache with a locked folio of a file of the file system.

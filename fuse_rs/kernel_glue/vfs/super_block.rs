@@ -358,6 +358,8 @@ impl<T: SuperOperations> SuperTable<T> {
 unsafe extern "C" fn evict_inode<T: SuperOperations>(inode: *mut bindings::inode) {
     // SAFETY: By the safety requirements.
     unsafe {
+        // Waits until nobody has pinned memory that the file is in, if it is in any.
+        bindings::fuse_rs_helper_break_layout_final(inode);
         bindings::fuse_rs_helper_truncate_final(inode);
         bindings::clear_inode(inode);
         T::evict(Inode::from_raw(inode));

@@ -98,6 +98,22 @@ impl Config<'_> {
         }
     }
 
+    /// Where memory of the device that it shares under this number lies: start and length in bytes. The
+    /// device may lie.
+    pub fn shared_memory(&self, id: u8) -> Option<(u64, u64)> {
+        let (mut start, mut len) = (0, 0);
+        // SAFETY: The device is valid, and so are the places.
+        let is_there = unsafe {
+            bindings::fuse_rs_helper_virtio_shared_memory(
+                self.device.as_ptr(),
+                id,
+                &mut start,
+                &mut len,
+            )
+        };
+        is_there.then_some((start, len))
+    }
+
     /// Reads a number at `offset`.
     pub fn read_u32(&self, offset: u32) -> u32 {
         let mut bytes = [0; 4];

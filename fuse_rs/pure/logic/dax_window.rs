@@ -133,6 +133,47 @@ impl Batch {
     }
 }
 
+/// A few ranges.
+#[derive(Clone, Debug)]
+pub struct Ranges {
+    ids: [RangeId; BATCH],
+    len: usize,
+}
+
+impl Ranges {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            ids: [RangeId(0); BATCH],
+            len: 0,
+        }
+    }
+
+    /// Adds one, if there are fewer than [`BATCH`].
+    pub fn push(&mut self, range: RangeId) {
+        if let Some(place) = self.ids.get_mut(self.len) {
+            *place = range;
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    /// Whether there are [`BATCH`].
+    pub const fn is_full(&self) -> bool {
+        self.len >= BATCH
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[RangeId] {
+        self.ids.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The ranges of a window. `S` is a box with one [`Range`] each.
 #[derive(Debug)]
 pub struct Window<S> {
@@ -183,9 +224,10 @@ impl<S: DerefMut<Target = [Range]>> Window<S> {
         self.free < self.reserve()
     }
 
-    /// Whether there are so many that reclaim may end.
-    pub fn is_ample(&self) -> bool {
-        self.free >= self.reserve().saturating_mul(2).min(self.len())
+    /// How many are to be reclaimed if so many are on their way back and so many are waited for.
+    pub fn missing(&self, returning: u32, wanted: u32) -> u32 {
+        let enough = self.reserve().saturating_mul(2).max(wanted).min(self.len());
+        enough.saturating_sub(self.free.saturating_add(returning))
     }
 
     /// What is known of a range.
@@ -281,11 +323,11 @@ impl<S: DerefMut<Target = [Range]>> Window<S> {
         Some((id, piece))
     }
 
-    /// Chooses ranges of one file to be reclaimed: the first that is idle when the hand comes by, and
-    /// idle ones behind it. None if all are busy. Takes two turns of the hand at most.
+    /// Chooses ranges of one file to be reclaimed, up to `most`: the first that is idle when the hand
+    /// comes by, and idle ones behind it. None if all are busy. Takes two turns of the hand at most.
     ///
     /// `used` tells how a range is used, and forgets that it was.
-    pub fn choose(&mut self, mut used: impl FnMut(RangeId) -> Use) -> Option<Batch> {
+    pub fn choose(&mut self, most: u32, mut used: impl FnMut(RangeId) -> Use) -> Option<Batch> {
         let mut batch = None;
         for _ in 0..self.len().saturating_mul(2) {
             let at = self.hand;
@@ -300,7 +342,7 @@ impl<S: DerefMut<Target = [Range]>> Window<S> {
         let mut batch = batch?;
         let mut at = self.hand;
         for _ in 0..self.len().saturating_sub(1).min(NEIGHBOURHOOD) {
-            if batch.is_full() {
+            if batch.is_full() || batch.len >= most as usize {
                 break;
             }
             if let Some((id, piece)) = self.choose_at(at, Some(batch.inode), &mut used) {
@@ -356,7 +398,7 @@ mod tests {
     fn a_window_without_ranges_has_none() {
         let mut window = window(0);
         assert_eq!(window.take(), None);
-        assert_eq!(window.choose(|_| Use::Idle), None);
+        assert_eq!(window.choose(99, |_| Use::Idle), None);
     }
 
     #[test]
@@ -368,11 +410,11 @@ mod tests {
         assert!(window.map(id, piece));
         assert!(!window.map(id, piece));
         assert!(!window.give_back(id), "it shows something");
-        let batch = window.choose(|_| Use::Idle).unwrap();
+        let batch = window.choose(99, |_| Use::Idle).unwrap();
         assert_eq!((batch.inode(), batch.ranges()), (7, &[(id, 9)][..]));
-        assert_eq!(window.choose(|_| Use::Idle), None, "chosen once");
+        assert_eq!(window.choose(99, |_| Use::Idle), None, "chosen once");
         window.spare(id);
-        assert!(window.choose(|_| Use::Idle).is_some());
+        assert!(window.choose(99, |_| Use::Idle).is_some());
         assert!(window.unmap(id));
         window.spare(id);
         assert_eq!(window.range(id), Some(Range::Held), "out of date");
@@ -384,8 +426,8 @@ mod tests {
     #[test]
     fn busy_ranges_are_never_chosen() {
         let mut window = full(&[1, 1, 1, 1]);
-        assert_eq!(window.choose(|_| Use::Busy), None);
-        let batch = window.choose(|id| {
+        assert_eq!(window.choose(99, |_| Use::Busy), None);
+        let batch = window.choose(99, |id| {
             if id.index() == 2 {
                 Use::Idle
             } else {
@@ -407,7 +449,7 @@ mod tests {
             }
         };
         let mut order = Vec::new();
-        while let Some(batch) = window.choose(&mut used) {
+        while let Some(batch) = window.choose(99, &mut used) {
             order.extend(chosen(&batch));
         }
         assert_eq!(order, [2, 0, 1, 3]);
@@ -417,7 +459,7 @@ mod tests {
     fn all_recent_is_still_found() {
         let mut window = full(&[1, 2]);
         let mut recent = [true, true];
-        let batch = window.choose(|id| {
+        let batch = window.choose(99, |id| {
             if core::mem::take(&mut recent[id.index()]) {
                 Use::Recent
             } else {
@@ -430,31 +472,47 @@ mod tests {
     #[test]
     fn a_batch_is_of_one_file() {
         let mut window = full(&[1, 2, 1, 2, 1]);
-        assert_eq!(chosen(&window.choose(|_| Use::Idle).unwrap()), [0, 2, 4]);
-        assert_eq!(chosen(&window.choose(|_| Use::Idle).unwrap()), [1, 3]);
-        assert_eq!(window.choose(|_| Use::Idle), None);
+        assert_eq!(
+            chosen(&window.choose(99, |_| Use::Idle).unwrap()),
+            [0, 2, 4]
+        );
+        assert_eq!(chosen(&window.choose(99, |_| Use::Idle).unwrap()), [1, 3]);
+        assert_eq!(window.choose(99, |_| Use::Idle), None);
     }
 
     #[test]
     fn a_batch_is_bounded() {
         let mut window = full(&[1; 3 * BATCH]);
         for _ in 0..3 {
-            assert_eq!(window.choose(|_| Use::Idle).unwrap().ranges().len(), BATCH);
+            assert_eq!(
+                window.choose(99, |_| Use::Idle).unwrap().ranges().len(),
+                BATCH
+            );
         }
-        assert_eq!(window.choose(|_| Use::Idle), None);
+        assert_eq!(window.choose(99, |_| Use::Idle), None);
+    }
+
+    #[test]
+    fn no_more_are_chosen_than_are_needed() {
+        let mut window = full(&[1; 8]);
+        assert_eq!(chosen(&window.choose(2, |_| Use::Idle).unwrap()), [0, 1]);
+        assert_eq!(chosen(&window.choose(0, |_| Use::Idle).unwrap()), [2]);
     }
 
     #[test]
     fn a_reserve_is_kept() {
         for (ranges, reserve) in [(1, 1), (8, 1), (20, 2), (512, 51)] {
             let mut window = window(ranges);
-            assert!(window.is_ample());
+            assert_eq!(window.missing(0, 0), 0);
             while window.free() >= reserve {
                 assert!(!window.is_short());
                 window.take();
             }
             assert!(window.is_short());
-            assert!(!window.is_ample());
+            let enough = (2 * reserve).min(ranges as u32);
+            assert_eq!(window.missing(0, 0), enough + 1 - reserve);
+            assert_eq!(window.missing(enough, 0), 0);
+            assert_eq!(window.missing(0, u32::MAX), ranges as u32 + 1 - reserve);
         }
     }
 }

@@ -15,6 +15,7 @@ use kernel::str::CString;
 use kernel::sync::Mutex;
 use kernel::sync::SetOnce;
 use kernel::workqueue;
+use kernel_glue::dax::device::Device as Memory;
 use kernel_glue::kobject::Set;
 use kernel_glue::sync::own_queue::OwnQueue;
 use kernel_glue::sync::wait::WaitQueue;
@@ -33,6 +34,9 @@ const MAX_REQUEST_QUEUES: u32 = 1024;
 const OVERHEAD: usize = 4;
 /// The smallest queue that is of any use.
 const MIN_QUEUE: usize = 2 * OVERHEAD;
+
+/// The number under which a device shares its DAX window.
+const WINDOW: u8 = 0;
 
 /// All devices.
 #[pin_data]
@@ -102,6 +106,8 @@ enum User {
 pub(crate) struct FsDevice {
     devices: Arc<Devices>,
     tag: CString,
+    /// Memory in which it can show files, if it has any.
+    window: Option<Arc<Memory>>,
     #[pin]
     user: SpinLock<User>,
     /// The paper for forgets, unless the device has it.
@@ -123,6 +129,11 @@ impl FsDevice {
     /// Its tag.
     pub(super) fn tag(&self) -> &CStr {
         &self.tag
+    }
+
+    /// Memory in which it can show files, if it has any.
+    pub(crate) fn window(&self) -> Option<&Arc<Memory>> {
+        self.window.as_ref()
     }
 
     /// How many requests it has given back.
@@ -237,6 +248,20 @@ pub(crate) fn max_pages(device: &Device<FsDevice>) -> u16 {
     u16::try_from(pages).unwrap_or(u16::MAX)
 }
 
+/// The memory of a device in which it can show files. Without it the device can be used all the same.
+fn window_of(config: &Config<'_>) -> Option<Arc<Memory>> {
+    let (start, len) = config.shared_memory(WINDOW)?;
+    let window = Memory::new(start, len);
+    if let Err(error) = &window {
+        let error = error.to_errno();
+        pr_warn!(
+            "the DAX window of a virtio-fs device cannot be used: {}\n",
+            error
+        );
+    }
+    window.ok()
+}
+
 impl Driver for FsDevice {
     const ID: u32 = 26;
     type Shared = Devices;
@@ -272,6 +297,7 @@ impl Driver for FsDevice {
             devices,
             tag: tag::parse(&bytes)
                 .inspect_err(|_| pr_err!("a virtio-fs device has no usable tag\n"))?,
+            window: window_of(config),
             user <- new_spinlock!(User::None, "fuse_rs::FsDevice::user"),
             letter <- new_spinlock!(Some(Letter::new()?), "fuse_rs::FsDevice::letter"),
             shown <- new_mutex!(None, "fuse_rs::FsDevice::shown"),
@@ -324,6 +350,9 @@ impl Driver for FsDevice {
         let old = core::mem::replace(&mut *device.user.lock(), User::Gone);
         if let User::Mount(connection) = old {
             connection.end(End::Aborted);
+        }
+        if let Some(window) = &device.window {
+            window.kill();
         }
     }
 

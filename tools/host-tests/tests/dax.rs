@@ -137,7 +137,7 @@ proptest! {
                 }
                 Step::Choose => {
                     let mut looks = 0;
-                    let batch = window.choose(|id| {
+                    let batch = window.choose(u32::MAX, |id| {
                         looks += 1;
                         let now = uses[id.index()];
                         if now == Use::Recent {
@@ -308,7 +308,7 @@ impl Mount {
     /// Takes one batch back.
     fn reclaim(&mut self) -> bool {
         let (busy, recent) = (&self.busy, &mut self.recent);
-        let batch = self.window.choose(|id| {
+        let batch = self.window.choose(u32::MAX, |id| {
             if busy[id.index()] {
                 Use::Busy
             } else if std::mem::take(&mut recent[id.index()]) {

@@ -19,13 +19,21 @@ result() { # status, name
 	fi
 }
 
+# What the C driver does not do.
+rs_only() { # name, why
+	readlink "$driver/module" | grep -q fuse_rs && return 0
+	n=$((n + 1))
+	echo "ok $n $1 # SKIP on the C driver: $2"
+	return 1
+}
+
 echo "TAP version 13"
 if [ -z "$tag" ] || ! timeout 30 mount -t "$type" "$tag" "$dir" 2>/dev/null; then
 	echo "1..1"
 	echo "ok 1 virtiofs_hostile # SKIP no device that misbehaves for $type"
 	exit 4
 fi
-echo "1..15"
+echo "1..18"
 
 # The next reply to an opcode is wrong in a way.
 order() { # kind, opcode
@@ -86,6 +94,48 @@ timeout 30 mount -t "$type" tiny "$tiny" && many
 result $? small_rings_do
 umount "$tiny"
 rmdir "$tiny"
+
+# Has a process wait for a reply that never comes.
+wait_for_nothing() {
+	order silent STATFS
+	stat -f "$dir" >/dev/null 2>&1 &
+	waiter=$!
+	sleep 1
+	kill -0 $waiter && works
+}
+# Whether it ends within ten seconds.
+is_over() {
+	for _ in $(seq 100); do
+		kill -0 $waiter 2>/dev/null || return 0
+		sleep 0.1
+	done
+	return 1
+}
+why="waits for ever"
+if rs_only a_fatal_signal_ends_the_wait_for_nothing "$why"; then
+	wait_for_nothing && kill -9 $waiter && is_over && works
+	result $? a_fatal_signal_ends_the_wait_for_nothing
+fi
+
+if rs_only unmounting_by_force_ends_the_wait_for_nothing "$why"; then
+	wait_for_nothing
+	ok=$?
+	timeout 60 umount -f "$dir" 2>/dev/null
+	is_over && umount "$dir" 2>/dev/null
+	[ $ok = 0 ] && ! grep -q " $dir " /proc/mounts && mount -t "$type" "$tag" "$dir" && works
+	result $? unmounting_by_force_ends_the_wait_for_nothing
+fi
+
+if rs_only unbinding_ends_the_wait_for_nothing "$why"; then
+	wait_for_nothing
+	ok=$?
+	for entry in /sys/fs/"$type"/*; do
+		[ "$(cat "$entry/tag")" != "$tag" ] || name=$(basename "$(readlink -f "$entry/device")")
+	done
+	timeout 60 bash -c "echo $name >$driver/unbind" && is_over && timeout 20 umount "$dir" &&
+		echo "$name" >"$driver/bind" && mount -t "$type" "$tag" "$dir" && [ $ok = 0 ] && works
+	result $? unbinding_ends_the_wait_for_nothing
+fi
 
 umount "$dir"
 rmdir "$dir"

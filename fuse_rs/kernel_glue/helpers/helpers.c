@@ -194,9 +194,9 @@ bool fuse_rs_helper_iocb_is_dsync(const struct kiocb *kiocb)
 	return iocb_is_dsync(kiocb);
 }
 
-struct workqueue_struct *fuse_rs_helper_alloc_workqueue(const char *name)
+struct workqueue_struct *fuse_rs_helper_alloc_workqueue(const char *name, unsigned int flags)
 {
-	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
+	return alloc_workqueue("%s", flags, 0, name);
 }
 
 bool fuse_rs_helper_get_active(struct super_block *sb)

@@ -224,7 +224,7 @@ void fuse_rs_helper_poll_wait(struct file *file, struct wait_queue_head *head,
 			      struct poll_table_struct *table);
 ssize_t fuse_rs_helper_write_sync(struct kiocb *kiocb, ssize_t count);
 bool fuse_rs_helper_iocb_is_dsync(const struct kiocb *kiocb);
-struct workqueue_struct *fuse_rs_helper_alloc_workqueue(const char *name);
+struct workqueue_struct *fuse_rs_helper_alloc_workqueue(const char *name, unsigned int flags);
 bool fuse_rs_helper_get_active(struct super_block *sb);
 bool fuse_rs_helper_put_active_unless_last(struct super_block *sb);
 int fuse_rs_helper_prepare_dio_queue(struct file *file);

@@ -12,6 +12,24 @@ use kernel::sync::atomic::Relaxed;
 use kernel::sync::atomic::Release;
 use kernel::workqueue::Queue;
 
+/// What a work queue is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueKind {
+    /// What may take long, on any CPU.
+    Long,
+    /// What somebody waits for, who may be about to free memory; on the CPU where it is queued.
+    Prompt,
+}
+
+impl QueueKind {
+    fn flags(self) -> u32 {
+        match self {
+            Self::Long => bindings::wq_flags_WQ_UNBOUND,
+            Self::Prompt => bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_PERCPU,
+        }
+    }
+}
+
 /// A work queue.
 ///
 /// # Invariants
@@ -34,12 +52,13 @@ impl OwnQueue {
     /// # Errors
     ///
     /// `ENOMEM`; `EBUSY` if it exists.
-    pub fn create(&'static self, name: &'static CStr) -> Result<OwnQueueOwner> {
+    pub fn create(&'static self, name: &'static CStr, kind: QueueKind) -> Result<OwnQueueOwner> {
         if self.0.load(Relaxed) != 0 {
             return Err(EBUSY);
         }
         // SAFETY: The name is a string.
-        let queue = unsafe { bindings::fuse_rs_helper_alloc_workqueue(name.as_char_ptr()) };
+        let queue =
+            unsafe { bindings::fuse_rs_helper_alloc_workqueue(name.as_char_ptr(), kind.flags()) };
         let queue = NonNull::new(queue).ok_or(ENOMEM)?;
         // INVARIANT: It was just made.
         self.0.store(queue.as_ptr() as usize, Release);

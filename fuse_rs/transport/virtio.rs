@@ -61,16 +61,19 @@ fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Nex
     };
     drop(work);
     let returned = device.returned_so_far();
-    let flight = match Flight::new(connection, request, carried) {
+    let (Some(queue), Ok(place)) = (device.queue_here(), Flight::place()) else {
+        connection.return_carried(request, carried);
+        if let Some(queue) = device.queue_here() {
+            queue.retry_later();
+        }
+        return Next::No;
+    };
+    let flight = match Flight::new(place, connection, request, carried) {
         Ok(flight) => flight,
         Err((flight, error)) => {
-            flight.end(Err(error));
+            Flight::end(flight, Err(error));
             return Next::Maybe;
         }
-    };
-    let Some(queue) = device.queue_here() else {
-        flight.end(Err(ENOTCONN));
-        return Next::Maybe;
     };
     device.add_one();
     let Err((refusal, cargo)) = queue.add(Cargo::Request(flight)) else {
@@ -82,7 +85,7 @@ fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Nex
     };
     match refusal {
         Refusal::Full => {
-            flight.put_back();
+            Flight::put_back(flight);
             // What the device has given back meanwhile may have found nothing to bring.
             if device.returned_so_far() != returned {
                 Next::Maybe
@@ -91,11 +94,11 @@ fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Nex
             }
         }
         Refusal::TooLong => {
-            flight.end(Err(EIO));
+            Flight::end(flight, Err(EIO));
             Next::Maybe
         }
         Refusal::Gone => {
-            flight.end(Err(ENOTCONN));
+            Flight::end(flight, Err(ENOTCONN));
             Next::Maybe
         }
     }

@@ -64,9 +64,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Any: the device is not used.
     fn started(device: &Arc<Device<Self>>) -> Result;
 
-    /// The device has given a load back, and says that it has written so many bytes: not more than
-    /// there are.
-    fn returned(device: &Arc<Device<Self>>, queue: usize, load: Self::Load, written: usize);
+    /// The device has given a load back, and says that it has written so many bytes; if that is more
+    /// than there are, it is nothing.
+    fn returned(device: &Arc<Device<Self>>, queue: usize, load: Self::Load, written: Option<usize>);
 
     /// The queue may have room.
     fn has_room(device: &Arc<Device<Self>>, queue: usize);
@@ -231,7 +231,8 @@ impl<D: Driver> Device<D> {
                     )
                 }
             });
-            place.store(its.unwrap_or(D::FIRST_OF_CPUS + cpu % shared_out), Relaxed);
+            let any = cpu.checked_rem(shared_out).unwrap_or(0);
+            place.store(its.unwrap_or(D::FIRST_OF_CPUS.saturating_add(any)), Relaxed);
         }
     }
 
@@ -453,7 +454,12 @@ unsafe extern "C" fn reset_done<D: Driver>(device: *mut bindings::virtio_device)
         // SAFETY: As above.
         let this = unsafe { Device::<D>::borrow(device) };
         // SAFETY: As above.
-        unsafe { this.start() }?;
+        unsafe { this.start() }.inspect_err(|_| {
+            D::removing(&this);
+            this.set_phase(Phase::Gone);
+            // Who waits with a load hears that it is gone.
+            this.resume();
+        })?;
         this.resume();
         Ok(0)
     })

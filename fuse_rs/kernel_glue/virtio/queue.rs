@@ -120,7 +120,7 @@ impl<D: Driver> WorkItem for Queue<D> {
 }
 
 /// Loads that a device has given back, with the bytes it says it has written.
-struct Returned<L>([Option<(L, usize)>; BATCH]);
+struct Returned<L>([Option<(L, Option<usize>)>; BATCH]);
 
 impl<D: Driver> Queue<D> {
     /// The queue `index` of a device, which does not exist yet.
@@ -223,13 +223,18 @@ impl<D: Driver> Queue<D> {
             }
             Err((Rejection::ForNow, load)) => Err((Refusal::Full, load)),
             Err((Rejection::NoMemory, load)) => {
-                self.starved.store(true, Relaxed);
-                self.look();
+                self.retry_later();
                 Err((Refusal::Full, load))
             }
             Err((Rejection::TooLong, load)) => Err((Refusal::TooLong, load)),
             Err((Rejection::Broken, load)) => Err((Refusal::Gone, load)),
         }
+    }
+
+    /// Has [`Driver::has_room`] called in a while, for whoever has no memory.
+    pub fn retry_later(self: &Arc<Self>) {
+        self.starved.store(true, Relaxed);
+        self.look();
     }
 
     /// Has it looked at what the device gives back.
@@ -255,7 +260,8 @@ impl<D: Driver> Queue<D> {
             let done = ring.collect(&mut returned);
             (ring.device.clone(), done)
         };
-        for (load, written) in returned.0.into_iter().flatten() {
+        // One by one: to move all of them at once is not cheap.
+        for (load, written) in returned.0.iter_mut().filter_map(Option::take) {
             D::returned(&device, self.index, load, written);
         }
         D::has_room(&device, self.index);
@@ -372,7 +378,8 @@ impl<D: Driver> Ring<D> {
             self.out -= 1;
             // SAFETY: By the invariants; the device has given it back.
             let slot = unsafe { self.take_slot(slot.cast()) };
-            *to = Some((slot.load, (written as usize).min(slot.writable)));
+            let written = Some(written as usize).filter(|written| *written <= slot.writable);
+            *to = Some((slot.load, written));
         }
         false
     }

@@ -12,6 +12,7 @@ use crate::connection::request::ReplyBuffer;
 use crate::connection::request::Request;
 use crate::connection::Connection;
 use crate::prelude::*;
+use core::mem::MaybeUninit;
 use fuse_pure::abi::cursor::Reader;
 use fuse_pure::abi::cursor::Writer;
 use fuse_pure::abi::header::OutHeader;
@@ -27,7 +28,7 @@ use kernel_glue::virtio::table::Table;
 /// What travels through a queue.
 pub(crate) enum Cargo {
     /// A request.
-    Request(Flight),
+    Request(KBox<Flight>),
     /// Lookups given back.
     Forgets(Letter),
     /// Notice that a request was interrupted.
@@ -57,16 +58,26 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
+    /// Memory for one. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn place() -> Result<KBox<MaybeUninit<Self>>> {
+        Ok(KBox::new_uninit(GFP_NOWAIT | __GFP_NOWARN)?)
+    }
+
     /// Makes a request ready.
     ///
     /// # Errors
     ///
     /// A flight to be [ended](Self::end) with this error.
     pub(super) fn new(
+        place: KBox<MaybeUninit<Self>>,
         connection: &Arc<Connection>,
         request: Arc<Request>,
         carried: Carried,
-    ) -> Result<Self, (Self, Error)> {
+    ) -> Result<KBox<Self>, (KBox<Self>, Error)> {
         let Carried { mut buffer, data } = carried;
         let held = data.map(|data| data.hold()).transpose();
         // The device may write less than it says.
@@ -75,13 +86,16 @@ impl Flight {
             (Ok(data), Ok(())) => (data, None),
             (Err(error), _) | (_, Err(error)) => (None, Some(error)),
         };
-        let this = Self {
-            connection: connection.clone(),
-            request,
-            buffer,
-            data,
-            header: [0; OUT_HEADER],
-        };
+        let this = KBox::write(
+            place,
+            Self {
+                connection: connection.clone(),
+                request,
+                buffer,
+                data,
+                header: [0; OUT_HEADER],
+            },
+        );
         match error {
             None => Ok(this),
             Some(error) => Err((this, error)),
@@ -113,35 +127,36 @@ impl Flight {
     }
 
     /// The request could not be sent now.
-    pub(super) fn put_back(self) {
+    pub(super) fn put_back(this: KBox<Self>) {
         let Self {
             connection,
             request,
             buffer,
             data,
             ..
-        } = self;
+        } = KBox::into_inner(this);
         drop(data);
         let carried = Carried { buffer, data: None };
         connection.return_carried(request, carried);
     }
 
     /// The device has given it back, having written so many bytes.
-    pub(super) fn land(self, written: usize) {
-        match self.judge(written) {
-            Ok(Verdict::Reply(len)) => self.end(Ok(len)),
-            Ok(Verdict::Error(error)) => self.end(Err(Error::from_errno(-error.get()))),
+    pub(super) fn land(this: KBox<Self>, written: Option<usize>) {
+        match this.judge(written) {
+            Ok(Verdict::Reply(len)) => Self::end(this, Ok(len)),
+            Ok(Verdict::Error(error)) => Self::end(this, Err(Error::from_errno(-error.get()))),
             Err(Bad) => {
                 warn_ratelimited!(
                     "bad reply of a virtio-fs device to {}\n",
-                    self.request.opcode.name()
+                    this.request.opcode.name()
                 );
-                self.end(Err(EIO));
+                Self::end(this, Err(EIO));
             }
         }
     }
 
-    fn judge(&self, written: usize) -> Result<Verdict, Bad> {
+    fn judge(&self, written: Option<usize>) -> Result<Verdict, Bad> {
+        let written = written.ok_or(Bad)?;
         let shape = self.request.shape;
         let opcode = self.request.opcode;
         // virtiofsd does not answer DESTROY.
@@ -161,14 +176,14 @@ impl Flight {
     }
 
     /// The request is over: with a reply of so many bytes, or without.
-    pub(super) fn end(self, answer: Result<usize>) {
+    pub(super) fn end(this: KBox<Self>, answer: Result<usize>) {
         let Self {
             connection,
             request,
             mut buffer,
             data,
             ..
-        } = self;
+        } = KBox::into_inner(this);
         // Whoever waits for the request may want the pages.
         drop(data);
         let answer = answer.map(|len| {
@@ -269,18 +284,37 @@ pub(crate) struct Interrupt {
     message: [u8; forget::INTERRUPT_MESSAGE],
     /// Devices do not have to answer.
     reply: [u8; OUT_HEADER],
+    about: Arc<Request>,
 }
 
 impl Interrupt {
     /// About `request`.
-    pub(super) fn new(request: &Request) -> Result<Self> {
+    pub(super) fn new(request: &Arc<Request>) -> Result<Self> {
         let mut message = [0; forget::INTERRUPT_MESSAGE];
         forget::write_interrupt(&mut Writer::new(&mut message), request.id_there())
             .map_err(|_| EINVAL)?;
         Ok(Self {
             message,
             reply: [0; OUT_HEADER],
+            about: request.clone(),
         })
+    }
+
+    /// The device has given it back, having written so many bytes.
+    pub(super) fn land(&self, connection: &Connection, written: Option<usize>) {
+        let Ok(header) = Reader::new(&self.reply).take::<OutHeader>() else {
+            return;
+        };
+        if written != Some(OUT_HEADER) || header.unique != self.about.id_there().interrupt().get() {
+            return;
+        }
+        let error = ServerErrno::parse(header.error).ok().flatten();
+        match error.map(|error| Error::from_errno(-error.get())) {
+            Some(ENOSYS) => connection.set_lacks(Opcode::Interrupt),
+            // The device has not seen the request yet: try again.
+            Some(EAGAIN) => connection.queue_interrupt(&self.about),
+            _ => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::cargo::fetch;
 use super::cargo::Cargo;
+use super::cargo::Flight;
 use super::cargo::Letter;
 use super::shown::Shown;
 use super::tag;
@@ -322,18 +323,22 @@ impl Driver for FsDevice {
         Ok(())
     }
 
-    fn returned(device: &Arc<Device<Self>>, _queue: usize, cargo: Cargo, written: usize) {
+    fn returned(device: &Arc<Device<Self>>, _queue: usize, cargo: Cargo, written: Option<usize>) {
         match cargo {
             Cargo::Request(flight) => {
                 device.returned.fetch_add(1, Release);
-                flight.land(written);
+                Flight::land(flight, written);
                 device.remove_one();
             }
             Cargo::Forgets(mut letter) => {
                 letter.erase();
                 device.return_letter(letter);
             }
-            Cargo::Interrupt(_) => {}
+            Cargo::Interrupt(interrupt) => {
+                if let Some(connection) = device.connection() {
+                    interrupt.land(&connection, written);
+                }
+            }
         }
     }
 
@@ -359,7 +364,7 @@ impl Driver for FsDevice {
     fn lost(device: &Arc<Device<Self>>, cargo: Cargo) {
         match cargo {
             Cargo::Request(flight) => {
-                flight.end(Err(ENOTCONN));
+                Flight::end(flight, Err(ENOTCONN));
                 device.remove_one();
             }
             Cargo::Forgets(mut letter) => {

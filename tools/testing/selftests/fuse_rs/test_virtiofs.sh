@@ -51,7 +51,7 @@ if [ -z "$tag" ] || [ -z "$(device)" ]; then
 fi
 readlink "$driver/module" | grep -q fuse_rs
 is_c=$?
-echo "1..19"
+echo "1..21"
 
 if rs_only unknown_tags_are_told_with_those_there_are "says nothing"; then
 	message=$(mount -t "$type" nosuch "$dir" 2>&1)
@@ -144,6 +144,18 @@ result $? what_is_left_can_be_unmounted
 kill $loader 2>/dev/null
 echo "$name" >"$driver/bind" && soon mount -t "$type" "$tag" "$dir" && [ "$(cat "$dir/one")" = one ]
 result $? it_can_be_bound_and_mounted_again
+
+load &
+loader=$!
+sleep 1
+slot=$(readlink -f "$driver/$(device)/..")
+echo 1 >"$slot/remove"
+soon gone && ! timeout 20 ls "$dir/one" >/dev/null 2>&1 && timeout 20 umount "$dir"
+result $? a_device_in_use_can_be_unplugged
+kill $loader 2>/dev/null
+echo 1 >/sys/bus/pci/rescan
+soon mount -t "$type" "$tag" "$dir" && [ "$(cat "$dir/one")" = one ]
+result $? it_can_be_plugged_in_again
 
 if rs_only unmounting_by_force_ends_what_waits "ignores MNT_FORCE"; then
 	load &

@@ -10,10 +10,12 @@ import subprocess
 import mounts
 import report
 
-# Mode, options of passthrough_ll, what a driver must be able to do.
+# Mode, options of passthrough_ll or a virtio-fs device, what a driver must be able to do.
 MODES = [
     ("write-through", ("cache=auto",), ()),
     ("write-back", ("cache=auto", "writeback"), ("writeback",)),
+    ("virtiofsd, write-through", "device auto", ()),
+    ("virtiofsd, write-back", "device writeback", ("writeback",)),
 ]
 # Name, options of fio, what a driver must be able to do.
 JOBS = [
@@ -80,13 +82,15 @@ def run(short, pattern):
     report.result(finds_a_wrong_byte(size), "fio finds a wrong byte")
     rows = []
     for mode, options, mode_needs in MODES:
+        daemon, options = mounts.daemon_and_options(options)
         for name, job, needs in JOBS:
             name = f"{mode}, {name}"
             if not fnmatch.fnmatch(name, pattern):
                 continue
             report.say(f"fio {name}, {size >> 20} MiB")
             done = mounts.on_each(lambda d: mounts.outcome(
-                d, options, mode_needs + needs, lambda path: passes(d, path, job, needs, size)))
+                d, options, mode_needs + needs, lambda path: passes(d, path, job, needs, size),
+                daemon))
             report.judge(f"fio {name}", done["Rust"][0])
             rows.append([name, size >> 20, *(cell for outcome, seconds in done.values()
                                              for cell in (outcome, f"{seconds:.0f}"))])

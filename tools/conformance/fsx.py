@@ -32,7 +32,8 @@ copy_file_range = 3
 # Its mapping operations all map shared and writable.
 UNMAPPED = SETTINGS.format(map=0, invalidate=0)
 MAPPED = SETTINGS.format(map=8, invalidate=1)
-# Mode, options of passthrough_ll, settings of fsx, what a driver must be able to do.
+# Mode, options of passthrough_ll or a virtio-fs device, settings of fsx, what a driver must be able to
+# do.
 MATRIX = [
     ("buffered, cache=auto", ("cache=auto",), UNMAPPED, ()),
     ("buffered, cache=always", ("cache=always",), UNMAPPED, ()),
@@ -42,6 +43,9 @@ MATRIX = [
     ("mapped, write-back, cache=auto", ("cache=auto", "writeback"), MAPPED, ("mmap", "writeback")),
     ("mapped, write-back, cache=always", ("cache=always", "writeback"), MAPPED,
      ("mmap", "writeback")),
+    ("virtiofsd, cache=never", "device never", UNMAPPED, ()),
+    ("virtiofsd, mapped, cache=auto", "device auto", MAPPED, ("mmap",)),
+    ("virtiofsd, mapped, write-back, cache=auto", "device writeback", MAPPED, ("mmap", "writeback")),
 ]
 SEED = 20261121
 RUN = 10_000
@@ -72,8 +76,9 @@ def run(short, pattern):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as settings:
             settings.write(text)
             settings.flush()
+            daemon, options = mounts.daemon_and_options(options)
             done = mounts.on_each(lambda d: mounts.outcome(
-                d, options, needs, lambda path: passes(d, path, settings.name, operations)))
+                d, options, needs, lambda path: passes(d, path, settings.name, operations), daemon))
         report.judge(f"fsx {name}, {operations} operations", done["Rust"][0])
         row = [name, operations]
         for outcome, seconds in done.values():

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The two drivers and the daemons that are mounted on them."""
+"""The two drivers, and the daemons and virtio-fs devices that are mounted on them."""
 
 import concurrent.futures
 import os
 import shutil
 import subprocess
+import threading
 import time
 
 import report
@@ -14,11 +15,15 @@ BUILD = f"{CLONE}/build/conformance"
 PRELOAD = f"{CLONE}/tools/beside/preload.so"
 FEATURES = f"{CLONE}/tools/beside/features"
 
+# Of the drivers' virtio-fs devices: the directories they share, and the drivers.
+SHARED = f"{CLONE}/build/conformance/devices"
 # Name, device, type: ours beside the C driver, or alone in its place.
 if os.path.exists("/dev/fuse_rs"):
     DRIVERS = {"C": ("/dev/fuse", "fuse"), "Rust": ("/dev/fuse_rs", "fuse_rs")}
+    DEVICE_DRIVERS = {"C": "virtiofs", "Rust": "virtiofs_rs"}
 else:
     DRIVERS = {"Rust": ("/dev/fuse", "fuse")}
+    DEVICE_DRIVERS = {"Rust": "virtiofs"}
 # How many times longer than on the stock kernel things may take.
 SLOWNESS = int(os.environ.get("KTAP_SLOWNESS", "1"))
 
@@ -46,9 +51,14 @@ DAEMONS = {
 }
 
 
+_rebinding = threading.Lock()
+# By the names of Mounts of devices.
+_shared = {}
+
+
 def source_of(name):
     """The directory below a Mount, whose path ends with this name."""
-    return f"/tmp/s/{name}"
+    return _shared.get(name, f"/tmp/s/{name}")
 
 
 def features(path):
@@ -71,7 +81,8 @@ def on_each(run):
 
 class Mount:
     """A daemon over an empty directory of tmpfs, mounted while the `with` block runs. Without a
-    driver it is an empty tmpfs. Mount points of all have names of one length: pjdfstest makes paths
+    driver it is an empty tmpfs; of a daemon "device NAME" it is the driver's virtio-fs device of that
+    name, see the script `run`. Mount points of all have names of one length: pjdfstest makes paths
     up to the limit and cannot divide some lengths."""
 
     def __init__(self, driver, daemon=None, options=()):
@@ -79,9 +90,12 @@ class Mount:
 
     def __enter__(self):
         name = f"{self.driver[:1].lower()}-{time.monotonic_ns() % 10**9:09d}"
-        self.source, self.path = source_of(name), f"/tmp/mnt/{name}"
-        os.makedirs(self.source)
+        self.path = f"/tmp/mnt/{name}"
         os.makedirs(self.path)
+        if self._is_device():
+            return self._mount_device(name)
+        self.source = source_of(name)
+        os.makedirs(self.source)
         os.chmod(self.source, 0o755)
         if self.driver not in DRIVERS:
             subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", self.path], check=True)
@@ -99,7 +113,33 @@ class Mount:
             time.sleep(0.05)
         raise RuntimeError(f"{self.daemon} does not mount on the {self.driver} driver")
 
+    def _is_device(self):
+        return self.driver in DRIVERS and self.daemon.startswith("device ")
+
+    def _mount_device(self, name):
+        kind = DEVICE_DRIVERS[self.driver]
+        tag = f"{self.driver[:1].lower()}-{self.daemon.removeprefix('device ')}"
+        with _rebinding:
+            subprocess.run([f"{CLONE}/tools/lab/rebind", tag, kind], check=True)
+        # Below it, it can be seen without the device.
+        self.source = _shared[name] = f"{SHARED}/{tag}"
+        subprocess.run(["mount", "-i", "-t", kind, *(["-o", ",".join(self.options)] if self.options
+                                                     else []), tag, self.path], check=True)
+        return self.path
+
+    def _unmount_device(self):
+        for entry in os.scandir(self.path):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.remove(entry.path)
+        subprocess.run(["umount", self.path], check=True)
+        os.rmdir(self.path)
+
     def __exit__(self, *_):
+        if self._is_device():
+            self._unmount_device()
+            return
         subprocess.run(["umount", self.path], check=True)
         if self.driver in DRIVERS:
             self.process.wait(timeout=60 * SLOWNESS)
@@ -107,11 +147,16 @@ class Mount:
         shutil.rmtree(self.source)
 
 
-def outcome(driver, options, needs, work):
-    """(passed, FAILED or left out, seconds) of `work`, which is given the path of passthrough_ll on
-    one driver, and says whether all was well."""
+def daemon_and_options(text):
+    """What a table says of a mount: options of passthrough_ll, or a device."""
+    return (text, ()) if isinstance(text, str) else ("passthrough_ll", text)
+
+
+def outcome(driver, options, needs, work, daemon="passthrough_ll"):
+    """(passed, FAILED or left out, seconds) of `work`, which is given the path of a daemon on one
+    driver, and says whether all was well."""
     start = time.monotonic()
-    with Mount(driver, "passthrough_ll", options) as path:
+    with Mount(driver, daemon, options) as path:
         if lacks := lacking(path, needs):
             report.say(f"  {driver}: left out, it cannot do {lacks}")
             return "left out", 0

@@ -23,6 +23,12 @@ MATRIX = [
     ("passthrough, no checks", "passthrough", UNCHECKED),
     # libfuse 2 knows hard links by their names only: cached attributes of the others are old.
     ("bindfs, default_permissions", "bindfs", (*CHECKED, "attr_timeout=0")),
+    ("virtiofsd, cache=auto", "device auto", ()),
+    ("virtiofsd, cache=never", "device never", ()),
+    ("virtiofsd, cache=always", "device always", ()),
+    ("virtiofsd, cache=metadata", "device metadata", ()),
+    ("virtiofsd, write-back", "device writeback", ()),
+    ("virtiofsd, posix-acl", "device acl", ()),
 ]
 SETTINGS = """[features]
 posix_fallocate = {}

@@ -6,7 +6,8 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp profile conformance containment dax-device-test rustdoc \
+.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp bench-virtiofs profile conformance \
+	containment dax-device-test rustdoc \
 	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
 all: check-kdir
@@ -79,6 +80,18 @@ bench-smp: bench-build
 	@mkdir -p build/results
 	$(LAB) vm --beside bash tools/bench/guest.sh /fuse_rs/build/results/bench-smp.tsv -w 2 -x 3
 	tools/bench/report.py --throughput build/results/bench-smp.tsv build/results
+
+# The same on virtio-fs devices, whose servers are outside the VM: instructions are counted one by one.
+bench-virtiofs: bench-build
+	@mkdir -p build/results
+	VM_CPUS=1 $(LAB) vm --beside --plugin /fuse_rs/tools/bench/blocks.so,out=/fuse_rs/build/results/blocks \
+		$(foreach d,c r,--virtiofs $d-auto=/srv/$d/auto,cache=auto,xattr \
+			--virtiofs $d-valid=/srv/$d/valid,cache=always \
+			--virtiofs $d-direct=/srv/$d/direct,cache=never \
+			--virtiofs $d-back=/srv/$d/back,cache=always,writeback) \
+		bash tools/bench/virtiofs.sh /fuse_rs/build/results/virtiofs.tsv $(if $(OP),-o "'$(OP)'")
+	tools/bench/counted.py build/results virtiofs.tsv >build/results/virtiofs-counted.tsv
+	tools/bench/report.py --virtiofs build/results/virtiofs-counted.tsv build/results
 
 bench-inflight: bench-build
 	@mkdir -p build/results

@@ -7,7 +7,7 @@
  * machine in the same state. Under QEMU's -icount the clock counts instructions. For each round
  * that counts it prints
  *
- *   operation<TAB>driver<TAB>workers<TAB>nanoseconds of one call
+ *   operation<TAB>driver<TAB>workers<TAB>nanoseconds of one call<TAB>calls
  *
  * for one worker and for each number up to WORKERS. Calls of several workers run at the same time,
  * and the time is that of all divided by the number of all calls.
@@ -144,7 +144,8 @@ static void measure_all(const struct operation *op, char **names, char **places,
 			double cost = measure(op, places[d], workers);
 
 			if (round >= 0)
-				printf("%s\t%s\t%d\t%.0f\n", op->name, names[d], workers, cost);
+				printf("%s\t%s\t%d\t%.0f\t%d\n", op->name, names[d], workers, cost,
+				       calls(op) * workers);
 			fflush(stdout);
 		}
 }

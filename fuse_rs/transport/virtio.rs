@@ -25,23 +25,26 @@ use kernel_glue::virtio::queue::Refusal;
 /// The queue for forgets and interrupts.
 const HIGH_PRIORITY: usize = 0;
 
-/// Whether there may be more to bring.
+/// What has been brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// There may.
-    Maybe,
-    /// There is not, or there is no room for it.
-    No,
+enum Brought {
+    /// Something.
+    Something,
+    /// Nothing yet: it is to be tried again.
+    NothingYet,
+    /// Nothing: there is nothing, or no room for it. If that, the device [wants](FsDevice::want) it.
+    Nothing,
 }
 
 impl Carrier for Device<FsDevice> {
     fn fetch_requests(&self, connection: &Arc<Connection>) {
-        while bring_request(self, connection) == Next::Maybe {}
+        // Whoever queues one brings one.
+        while bring_request(self, connection) == Brought::NothingYet {}
     }
 
     fn fetch_others(&self, connection: &Connection) {
-        while bring_interrupt(self, connection) == Next::Maybe {}
-        while bring_forgets(self, connection) == Next::Maybe {}
+        while bring_interrupt(self, connection) != Brought::Nothing {}
+        while bring_forgets(self, connection) != Brought::Nothing {}
     }
 
     fn part(&self, connection: &Arc<Connection>, patience: bool) {
@@ -49,84 +52,101 @@ impl Carrier for Device<FsDevice> {
     }
 }
 
+/// Brings all that the device has room for.
+fn bring_all(device: &Device<FsDevice>, connection: &Arc<Connection>) {
+    device.fetch_others(connection);
+    while bring_request(device, connection) != Brought::Nothing {}
+}
+
 /// Gives the next request to the device.
-fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Next {
+fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Brought {
     // Whoever ends the connection waits until the request is in a queue again.
     let work = connection.work();
     let Some(request) = connection.next_to_carry() else {
-        return Next::No;
+        return Brought::Nothing;
     };
     let Some(carried) = connection.carry(&request) else {
-        return Next::Maybe;
+        return Brought::NothingYet;
     };
     drop(work);
     let returned = device.returned_so_far();
     let (Some(queue), Ok(place)) = (device.queue_here(), Flight::place()) else {
         connection.return_carried(request, carried);
+        device.want();
         if let Some(queue) = device.queue_here() {
             queue.retry_later();
         }
-        return Next::No;
+        return Brought::Nothing;
     };
     let flight = match Flight::new(place, connection, request, carried) {
         Ok(flight) => flight,
         Err((flight, error)) => {
             Flight::end(flight, Err(error));
-            return Next::Maybe;
+            return Brought::NothingYet;
         }
     };
     device.add_one();
     let Err((refusal, cargo)) = queue.add(Cargo::Request(flight)) else {
-        return Next::Maybe;
+        return Brought::Something;
     };
     device.remove_one();
     let Cargo::Request(flight) = cargo else {
-        return Next::No;
+        return Brought::Nothing;
     };
     match refusal {
         Refusal::Full => {
             Flight::put_back(flight);
-            // What the device has given back meanwhile may have found nothing to bring.
-            if device.returned_so_far() != returned {
-                Next::Maybe
-            } else {
-                Next::No
-            }
+            no_room(device, returned)
         }
         Refusal::TooLong => {
             Flight::end(flight, Err(EIO));
-            Next::Maybe
+            Brought::NothingYet
         }
         Refusal::Gone => {
             Flight::end(flight, Err(ENOTCONN));
-            Next::Maybe
+            Brought::NothingYet
         }
+    }
+}
+
+/// The device had no room when it had given so much back.
+fn no_room(device: &FsDevice, returned: u64) -> Brought {
+    device.want();
+    // What it has given back meanwhile may have found that nothing is wanted.
+    if device.returned_so_far() != returned {
+        Brought::NothingYet
+    } else {
+        Brought::Nothing
     }
 }
 
 /// Tells the device that a request was interrupted.
-fn bring_interrupt(device: &Device<FsDevice>, connection: &Connection) -> Next {
+fn bring_interrupt(device: &Device<FsDevice>, connection: &Connection) -> Brought {
+    let returned = device.returned_so_far();
     let Some(request) = connection.interrupt_to_carry() else {
-        return Next::No;
+        return Brought::Nothing;
     };
     let (Some(queue), Ok(interrupt)) =
         (device.queues().get(HIGH_PRIORITY), Interrupt::new(&request))
     else {
-        return Next::No;
+        return Brought::Nothing;
     };
     match queue.add(Cargo::Interrupt(interrupt)) {
         Err((Refusal::Full, _)) => {
             connection.return_interrupt(request);
-            Next::No
+            no_room(device, returned)
         }
-        _ => Next::Maybe,
+        _ => Brought::Something,
     }
 }
 
 /// Gives forgets to the device, if it does not have some already.
-fn bring_forgets(device: &Device<FsDevice>, connection: &Connection) -> Next {
-    let Some(mut letter) = device.take_letter() else {
-        return Next::No;
+fn bring_forgets(device: &Device<FsDevice>, connection: &Connection) -> Brought {
+    let returned = device.returned_so_far();
+    let (Some(queue), Some(mut letter)) =
+        (device.queues().get(HIGH_PRIORITY), device.take_letter())
+    else {
+        return no_room(device, returned);
     };
     if letter.is_empty() {
         let nodes = connection.forgets_to_carry(letter.room(connection));
@@ -137,16 +157,22 @@ fn bring_forgets(device: &Device<FsDevice>, connection: &Connection) -> Next {
         device.return_letter(letter);
         // Whoever queued some meanwhile found no letter.
         return if connection.has_forgets() {
-            Next::Maybe
+            Brought::NothingYet
         } else {
-            Next::No
+            Brought::Nothing
         };
     }
-    if let Some(queue) = device.queues().get(HIGH_PRIORITY) {
-        if let Err((_, Cargo::Forgets(letter))) = queue.add(Cargo::Forgets(letter)) {
-            // Later, as it is.
-            device.return_letter(letter);
+    match queue.add(Cargo::Forgets(letter)) {
+        Ok(()) => Brought::Something,
+        Err((refusal, cargo)) => {
+            if let Cargo::Forgets(letter) = cargo {
+                // Later, as it is.
+                device.return_letter(letter);
+            }
+            match refusal {
+                Refusal::Full => no_room(device, returned),
+                Refusal::TooLong | Refusal::Gone => Brought::Nothing,
+            }
         }
     }
-    Next::No
 }

@@ -3,7 +3,6 @@
 //! What travels through the queues of a device, and what comes back. This is the edge where replies of
 //! a device are validated.
 
-use crate::connection::carrier::Carrier;
 use crate::connection::node::ServerNode;
 use crate::connection::payload::Held;
 use crate::connection::request::Carried;
@@ -316,10 +315,4 @@ impl Interrupt {
             _ => {}
         }
     }
-}
-
-/// What is brought when a device has given something back.
-pub(super) fn fetch(carrier: &dyn Carrier, connection: &Arc<Connection>) {
-    carrier.fetch_others(connection);
-    carrier.fetch_requests(connection);
 }

@@ -2,7 +2,6 @@
 
 //! The devices.
 
-use super::cargo::fetch;
 use super::cargo::Cargo;
 use super::cargo::Flight;
 use super::cargo::Letter;
@@ -119,8 +118,10 @@ pub(crate) struct FsDevice {
     shown: Mutex<Option<Shown>>,
     /// Requests that the device has.
     out: Atomic<usize>,
-    /// Requests that it has given back.
+    /// How often it has given something back.
     returned: Atomic<u64>,
+    /// There was no room for something.
+    wants: Atomic<bool>,
     /// Woken when the device has no requests.
     #[pin]
     idle: WaitQueue,
@@ -137,7 +138,12 @@ impl FsDevice {
         self.window.as_ref()
     }
 
-    /// How many requests it has given back.
+    /// There was no room for something, which is to be brought when it gives something back.
+    pub(super) fn want(&self) {
+        self.wants.xchg(true, Full);
+    }
+
+    /// How often it has given something back.
     pub(super) fn returned_so_far(&self) -> u64 {
         self.returned.load(Acquire)
     }
@@ -304,6 +310,7 @@ impl Driver for FsDevice {
             shown <- new_mutex!(None, "fuse_rs::FsDevice::shown"),
             out: Atomic::new(0),
             returned: Atomic::new(0),
+            wants: Atomic::new(false),
             idle <- new_wait_queue!("fuse_rs::FsDevice::idle"),
         })
     }
@@ -326,7 +333,6 @@ impl Driver for FsDevice {
     fn returned(device: &Arc<Device<Self>>, _queue: usize, cargo: Cargo, written: Option<usize>) {
         match cargo {
             Cargo::Request(flight) => {
-                device.returned.fetch_add(1, Release);
                 Flight::land(flight, written);
                 device.remove_one();
             }
@@ -343,8 +349,12 @@ impl Driver for FsDevice {
     }
 
     fn has_room(device: &Arc<Device<Self>>, _queue: usize) {
-        if let Some(connection) = device.connection() {
-            fetch(&**device, &connection);
+        // Who finds that it has given nothing back since has said before that something is wanted.
+        device.returned.fetch_add(1, Full);
+        if device.wants.load(Relaxed) && device.wants.xchg(false, Full) {
+            if let Some(connection) = device.connection() {
+                super::bring_all(device, &connection);
+            }
         }
     }
 

@@ -345,8 +345,13 @@ TEST(a_server_that_does_not_want_it_has_no_such_mounts)
 
 TEST(a_server_that_checks_permissions_itself_may_not_want_it)
 {
+	int seen;
+
 	start(FUSE_ALLOW_IDMAP, ",allow_other");
+	/* What waits for the handshake is sent all the same by the C driver. */
 	CHECK_EQ(access(rawfs_path(fs, "file"), F_OK), -1);
-	CHECK_EQ(fs->count[FUSE_LOOKUP], 0);
+	seen = fs->count[FUSE_LOOKUP];
+	CHECK_EQ(access(rawfs_path(fs, "file"), F_OK), -1);
+	CHECK_EQ(fs->count[FUSE_LOOKUP], seen);
 	rawfs_stop(fs);
 }

@@ -153,7 +153,7 @@ impl<D: Driver> Queue<D> {
     /// # Safety
     ///
     /// `queue` is a queue of `device` that nobody has used, and is valid until it is
-    /// [closed](Self::close).
+    /// [taken away](Self::take).
     pub(super) unsafe fn open(
         &self,
         queue: NonNull<bindings::virtqueue>,

@@ -22,6 +22,13 @@ pub fn fault_in(source: &mut IovIterSource<'_>, len: usize) -> usize {
     len.saturating_sub(missing)
 }
 
+/// As [`fault_in`], for the next `len` bytes that `dest` can take.
+pub fn fault_in_dest(dest: &mut IovIterDest<'_>, len: usize) -> usize {
+    // SAFETY: The destination is valid; what is there stays the same.
+    let missing = unsafe { bindings::fault_in_iov_iter_writeable(dest.as_raw(), len) };
+    len.saturating_sub(missing)
+}
+
 /// Runs `copy`, which does not wait for memory of `iter` that is not there: copies come up short
 /// instead. If it returns `false`, the iterator is where it was before.
 pub fn without_faults<I: Iter>(iter: &mut I, copy: impl FnOnce(&mut I) -> bool) -> bool {
@@ -161,9 +168,7 @@ impl MessageSink for IovIterDest<'_> {
     }
 
     fn prepare(&mut self, len: usize) -> Result {
-        // SAFETY: The iterator is valid.
-        let missing = unsafe { bindings::fault_in_iov_iter_writeable(self.as_raw(), len) };
-        if missing == 0 {
+        if fault_in_dest(self, len) == len {
             Ok(())
         } else {
             Err(EFAULT)

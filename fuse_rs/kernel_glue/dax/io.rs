@@ -8,6 +8,8 @@ use super::Hold;
 use super::Place;
 use crate::bindings;
 use crate::mem::pages::PAGE_SIZE;
+use crate::uio;
+use crate::uio::Iter;
 use crate::vfs::inode::Inode;
 use crate::vfs::io::size_result;
 use crate::vfs::io::Io;
@@ -18,6 +20,9 @@ use kernel::iov::IovIterSource;
 use kernel::prelude::*;
 
 const PAGE: u64 = PAGE_SIZE as u64;
+
+/// How much of the caller's memory is faulted in at a time.
+const FAULT_IN: usize = 1 << 20;
 
 /// The table of callbacks by which the kernel finds the bytes of a file.
 pub(super) struct FindTable<T>(PhantomData<T>);
@@ -39,12 +44,13 @@ impl<T: DaxOperations> Io<'_, T> {
     ///
     /// # Context
     ///
-    /// May sleep, also for the caller's memory.
+    /// May sleep, also for the caller's memory, but only when nothing is held that was found.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` when the device is gone; those of [`DaxOperations::find`].
     pub fn read_memory(&mut self, to: &mut IovIterDest<'_>) -> Result<usize> {
-        // SAFETY: Both are valid, and the lock is held.
-        size_result(unsafe {
-            bindings::dax_iomap_rw(self.as_raw(), to.as_raw(), FindTable::<T>::get())
-        })
+        self.copy_memory(to, uio::fault_in_dest)
     }
 
     /// Writes to memory, within the file. The inode is locked.
@@ -52,11 +58,43 @@ impl<T: DaxOperations> Io<'_, T> {
     /// # Context
     ///
     /// As for [`Io::read_memory`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Io::read_memory`].
     pub fn write_memory(&mut self, from: &mut IovIterSource<'_>) -> Result<usize> {
-        // SAFETY: As above.
-        size_result(unsafe {
-            bindings::dax_iomap_rw(self.as_raw(), from.as_raw(), FindTable::<T>::get())
-        })
+        self.copy_memory(from, uio::fault_in)
+    }
+
+    /// The caller's memory may itself have to be found, and that may take what we hold: so it is
+    /// faulted in while we hold nothing.
+    fn copy_memory<I: Iter>(
+        &mut self,
+        caller: &mut I,
+        fault_in: impl Fn(&mut I, usize) -> usize,
+    ) -> Result<usize> {
+        let mut done = 0usize;
+        loop {
+            let mut copied = Ok(0);
+            uio::without_faults(caller, |caller| {
+                // SAFETY: Both are valid, and the inode is locked.
+                copied = size_result(unsafe {
+                    bindings::dax_iomap_rw(self.as_raw(), caller.raw(), FindTable::<T>::get())
+                });
+                true
+            });
+            let left = caller.left();
+            match copied {
+                Ok(0) => return Ok(done),
+                Ok(some) => done = done.saturating_add(some),
+                Err(EFAULT) if fault_in(caller, left.min(FAULT_IN)) > 0 => {}
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => return Ok(done),
+            }
+            if left == 0 {
+                return Ok(done);
+            }
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) trait Audience: Send + Sync {
     /// Gives back of what the server shows, if there is little room for more; whether that is to be
     /// done again soon. Waits for no server.
     fn make_room(&self) -> bool;
+
+    /// Gives up all that the server shows, as far as nobody keeps it. Waits for no server.
+    fn leave_window(&self);
 }
 
 /// An [`Audience`] that can be shared.
@@ -84,6 +87,15 @@ impl Connection {
         let _work = self.work();
         let listener = self.listener.lock().clone();
         listener.is_some_and(|listener| listener.0.make_room())
+    }
+
+    /// Has those who are told give up all that the server shows.
+    pub(crate) fn leave_window(&self) {
+        let _work = self.work();
+        let listener = self.listener.lock().clone();
+        if let Some(listener) = listener {
+            listener.0.leave_window();
+        }
     }
 
     /// Lets those who are told look after what they keep; whether that is to be done again.

@@ -21,7 +21,16 @@ pub(crate) fn read(mut io: Io<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usi
         attributes::refresh_some(inode, Fields::SIZE)?;
     }
     let _lock = inode.lock_shared()?;
-    io.read_memory(to)
+    io.read_memory(to).map_err(told)
+}
+
+/// What a caller is told when the device is gone.
+fn told(error: Error) -> Error {
+    if error == ENXIO {
+        ENOTCONN
+    } else {
+        error
+    }
 }
 
 /// Writes: within the file to memory, and what makes it longer as a whole by WRITE.
@@ -46,7 +55,7 @@ pub(crate) fn write(mut io: Io<'_, Fuse>, from: &mut IovIterSource<'_>) -> Resul
         } else {
             // The server does not see what is written.
             set_ids::drop_here(&file)?;
-            let written = io.write_memory(from)?;
+            let written = io.write_memory(from).map_err(told)?;
             attributes::written(inode, 0);
             written
         }

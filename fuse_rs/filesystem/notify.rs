@@ -112,6 +112,10 @@ impl Audience for Ears {
         dax::reclaim::make_room(self.root.super_block())
     }
 
+    fn leave_window(&self) {
+        self.root.super_block().unmap_memory();
+    }
+
     fn look_after(&self) {
         let mount = super::inode::mount(&self.root);
         if let Some(expiry) = &mount.expiry {

@@ -6,14 +6,21 @@ use crate::bindings;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use kernel::error::from_err_ptr;
+use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel::sync::Mutex;
+use kernel::time::delay::fsleep;
+use kernel::time::Delta;
 use kernel::types::Opaque;
 
 const PAGE: u64 = crate::mem::pages::PAGE_SIZE as u64;
 
 /// What the kernel can make page structures for: sections of memory.
 const SECTION: u64 = 2 << 20;
+
+/// Between looks whether memory is still used.
+const PAUSE: Delta = Delta::from_millis(10);
 
 /// Physical memory that nobody else uses.
 struct Region {
@@ -46,7 +53,7 @@ impl Drop for Region {
     }
 }
 
-/// Page structures and a mapping for a region.
+/// Page structures and a mapping for a region. Nobody must begin to use it when it is dropped.
 ///
 /// # Invariants
 ///
@@ -55,10 +62,11 @@ impl Drop for Region {
 struct Pages {
     map: Pin<KBox<Opaque<bindings::dev_pagemap>>>,
     address: NonNull<c_void>,
+    region: Region,
 }
 
 impl Pages {
-    fn of(region: &Region) -> Result<Self> {
+    fn of(region: Region) -> Result<Self> {
         let map = KBox::pin_init(Opaque::zeroed(), GFP_KERNEL)?;
         // SAFETY: The place of the map is valid and does not move. The region is ours, and aligned to
         // sections.
@@ -67,13 +75,28 @@ impl Pages {
         })?;
         let address = NonNull::new(address).ok_or(EIO)?;
         // INVARIANT: It was just made.
-        Ok(Self { map, address })
+        Ok(Self {
+            map,
+            address,
+            region,
+        })
+    }
+
+    /// Whether a page is mapped or pinned, or the kernel has noted to which file it belongs.
+    fn is_used(&self) -> bool {
+        let Region { start, len } = self.region;
+        let mut pages = (start..start.saturating_add(len)).step_by(PAGE as usize);
+        // SAFETY: By the type's invariants there is a structure for each page of the region.
+        pages.any(|page| unsafe { bindings::fuse_rs_helper_is_dax_page_used(page) })
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: By the type's invariants; waits until nobody refers to the pages any more.
+        while self.is_used() {
+            fsleep(PAUSE);
+        }
+        // SAFETY: By the type's invariants. Nobody refers to the pages any more.
         unsafe { bindings::memunmap_pages(self.map.get()) };
     }
 }
@@ -110,14 +133,15 @@ impl Drop for Handle {
     }
 }
 
-/// Memory of a device that files can be in. It is mapped until the value is dropped, which waits until
-/// no page of it is used any more.
+/// Memory of a device that files can be in. It is mapped until it is taken away, or the value is
+/// dropped, which waits until no page of it is used any more.
+#[pin_data]
 pub struct Device {
     // In the order in which they go.
     handle: Handle,
     view: KBox<View>,
-    _pages: Pages,
-    _region: Region,
+    #[pin]
+    pages: Mutex<Option<Pages>>,
 }
 
 // SAFETY: What is shared does not change, or synchronises itself.
@@ -138,7 +162,7 @@ impl Device {
     /// as an earlier value; `ENOMEM`; `EOPNOTSUPP` if the processor cannot.
     pub fn new(start: u64, len: u64) -> Result<Arc<Self>> {
         let region = Region::new(start, len)?;
-        let pages = Pages::of(&region)?;
+        let pages = Pages::of(region)?;
         let address = pages.address;
         let view = KBox::new(
             View {
@@ -153,13 +177,14 @@ impl Device {
         let device = unsafe { bindings::alloc_dax(private, &raw const OPERATIONS.0) };
         let device = from_err_ptr(device)?;
         let handle = Handle(NonNull::new(device).ok_or(EIO)?);
-        let this = Self {
-            handle,
-            view,
-            _pages: pages,
-            _region: region,
-        };
-        Ok(Arc::new(this, GFP_KERNEL)?)
+        Arc::pin_init(
+            pin_init!(Self {
+                handle,
+                view,
+                pages <- new_mutex!(Some(pages), "kernel_glue::dax::Device::pages"),
+            }),
+            GFP_KERNEL,
+        )
     }
 
     /// Bytes it has.
@@ -172,14 +197,26 @@ impl Device {
         self.len() == 0
     }
 
-    /// The memory is gone: nobody is to look at it any more. Waits for those who copy from and to it.
+    /// The memory goes: nobody begins to use it any more. `unmap` has it unmapped from those who have
+    /// mapped it ([`SuperBlock::unmap_memory`](crate::vfs::super_block::SuperBlock::unmap_memory)), and is called
+    /// until nobody has pinned it either.
     ///
     /// # Context
     ///
     /// May sleep.
-    pub fn kill(&self) {
-        // SAFETY: The device is valid by the invariants of its handle.
+    pub fn take_away(&self, unmap: impl Fn()) {
+        // SAFETY: The device is valid by the invariants of its handle. Waits for those who copy.
         unsafe { bindings::kill_dax(self.handle.0.as_ptr()) };
+        let Some(pages) = self.pages.lock().take() else {
+            return;
+        };
+        loop {
+            unmap();
+            if !pages.is_used() {
+                break;
+            }
+            fsleep(PAUSE);
+        }
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::dax_device {

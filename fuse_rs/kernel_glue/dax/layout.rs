@@ -5,10 +5,14 @@
 use crate::bindings;
 use crate::vfs::inode::Inode;
 use crate::vfs::inode::NewInode;
+use crate::vfs::super_block::SuperBlock;
 use crate::vfs::FileSystem;
 use core::ops::Range;
+use core::ptr::NonNull;
+use kernel::container_of;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::types::NotThreadSafe;
 
 /// As long as it lives, no page of a file gets mapped.
@@ -65,6 +69,49 @@ impl<T: FileSystem> Inode<T> {
         // SAFETY: As above.
         let locked = unsafe { bindings::down_write_trylock(self.fault_lock()) } != 0;
         locked.then(|| FaultsBlocked(self, NotThreadSafe))
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Unmaps all files in memory, from which nobody gets any pages any more, and takes those pages
+    /// out of them that nobody has pinned.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub fn unmap_memory(&self) {
+        let mut last = None;
+        while let Some(inode) = self.next_in_memory(last.as_ref()) {
+            // SAFETY: The lock is valid; the value unlocks it.
+            unsafe { bindings::down_write(inode.fault_lock()) };
+            FaultsBlocked(&inode, NotThreadSafe).unmap(0..u64::MAX);
+            last = Some(inode);
+        }
+    }
+
+    /// The inode of a file in memory that comes behind another in the list of all, or the first.
+    fn next_in_memory(&self, last: Option<&ARef<Inode<T>>>) -> Option<ARef<Inode<T>>> {
+        // SAFETY: The super block is valid, and its list is locked. An inode stays in it as long as
+        // there is a reference, and there is one to the last; `igrab` gets one if the inode is not
+        // being evicted.
+        let found = unsafe {
+            let lock = &raw mut (*self.as_ptr()).s_inode_list_lock;
+            let head = &raw mut (*self.as_ptr()).s_inodes;
+            let mut found = None;
+            bindings::spin_lock(lock);
+            let mut place = last.map_or((*head).next, |last| (*last.as_ptr()).i_sb_list.next);
+            while found.is_none() && place != head {
+                let raw = container_of!(place, bindings::inode, i_sb_list);
+                if Inode::<T>::from_raw(raw).is_in_memory() {
+                    found = NonNull::new(bindings::igrab(raw));
+                }
+                place = (*place).next;
+            }
+            bindings::spin_unlock(lock);
+            found
+        };
+        // SAFETY: The inode comes with a reference.
+        found.map(|inode| unsafe { Inode::<T>::from_raw_owned(inode) })
     }
 }
 

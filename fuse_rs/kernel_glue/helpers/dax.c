@@ -22,6 +22,11 @@ void *fuse_rs_helper_map_dax_memory(struct dev_pagemap *map, u64 start, u64 len)
 	return memremap_pages(map, NUMA_NO_NODE);
 }
 
+bool fuse_rs_helper_is_dax_page_used(u64 address)
+{
+	return page_ref_count(pfn_to_page(PHYS_PFN(address))) || pfn_to_page(PHYS_PFN(address))->mapping;
+}
+
 void fuse_rs_helper_flush_dax(struct dax_device *device, void *address, size_t len)
 {
 	dax_flush(device, address, len);

@@ -74,6 +74,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// The device is about to go.
     fn removing(device: &Arc<Device<Self>>);
 
+    /// It has given back all loads, and its memory is about to go.
+    fn removed(device: &Arc<Device<Self>>);
+
     /// A load comes back from a device that cannot be used any more.
     fn lost(device: &Arc<Device<Self>>, load: Self::Load);
 }
@@ -432,6 +435,7 @@ unsafe extern "C" fn remove<D: Driver>(device: *mut bindings::virtio_device) {
         D::removing(&this);
         this.set_phase(Phase::Gone);
         this.stop();
+        D::removed(&this);
         bindings::fuse_rs_helper_virtio_set_private(device, core::ptr::null_mut());
     }
 }

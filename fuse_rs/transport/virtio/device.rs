@@ -110,6 +110,9 @@ pub(crate) struct FsDevice {
     window: Option<Arc<Memory>>,
     #[pin]
     user: SpinLock<User>,
+    /// Who used it when it was about to go.
+    #[pin]
+    last_user: SpinLock<Option<Arc<Connection>>>,
     /// The paper for forgets, unless the device has it.
     #[pin]
     letter: SpinLock<Option<Letter>>,
@@ -306,6 +309,7 @@ impl Driver for FsDevice {
                 .inspect_err(|_| pr_err!("a virtio-fs device has no usable tag\n"))?,
             window: window_of(config),
             user <- new_spinlock!(User::None, "fuse_rs::FsDevice::user"),
+            last_user <- new_spinlock!(None, "fuse_rs::FsDevice::last_user"),
             letter <- new_spinlock!(Some(Letter::new()?), "fuse_rs::FsDevice::letter"),
             shown <- new_mutex!(None, "fuse_rs::FsDevice::shown"),
             out: Atomic::new(0),
@@ -365,9 +369,18 @@ impl Driver for FsDevice {
         let old = core::mem::replace(&mut *device.user.lock(), User::Gone);
         if let User::Mount(connection) = old {
             connection.end(End::Aborted);
+            *device.last_user.lock() = Some(connection);
         }
+    }
+
+    fn removed(device: &Arc<Device<Self>>) {
+        let last_user = device.last_user.lock().take();
         if let Some(window) = &device.window {
-            window.kill();
+            window.take_away(|| {
+                if let Some(connection) = &last_user {
+                    connection.leave_window();
+                }
+            });
         }
     }
 

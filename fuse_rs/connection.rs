@@ -227,6 +227,9 @@ impl Connection {
     /// `EINTR` when the caller is killed; `ENOTCONN` when the connection ends first or has ended,
     /// `ECONNREFUSED` when the handshake has failed before.
     pub(crate) fn wait_ready(&self) -> Result<&Negotiated> {
+        if let (Some(terms), false) = (self.terms(), self.has_ended()) {
+            return Ok(terms);
+        }
         let settled = || self.terms().is_some() || self.has_ended();
         if !settled() {
             self.waiting.fetch_add(1, Relaxed);
@@ -433,25 +436,6 @@ impl Connection {
             .wait_uninterruptible(|| self.workers.load(Acquire) == 0);
     }
 
-    /// There is a request for the server. May sleep.
-    fn request_is_queued(self: &Arc<Self>) {
-        match self.carrier() {
-            Some(carrier) => carrier.fetch_requests(self),
-            None => self.wake_reader(),
-        }
-    }
-
-    /// As [`Connection::request_is_queued`], by who is about to wait for the answer.
-    fn request_is_queued_before_sleep(self: &Arc<Self>) {
-        match self.carrier() {
-            Some(carrier) => carrier.fetch_requests(self),
-            None => {
-                self.readable.wake_one_sync();
-                self.fasync.signal_readable();
-            }
-        }
-    }
-
     /// There is something else for the server. Does not sleep.
     fn other_is_queued(&self) {
         match self.carrier() {
@@ -463,6 +447,12 @@ impl Connection {
     /// Tells one reader of the device that there is something to read.
     fn wake_reader(&self) {
         self.readable.wake_one();
+        self.fasync.signal_readable();
+    }
+
+    /// As [`Connection::wake_reader`], by who is about to wait for the answer.
+    fn wake_reader_before_sleep(&self) {
+        self.readable.wake_one_sync();
         self.fasync.signal_readable();
     }
 }

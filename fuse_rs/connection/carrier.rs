@@ -8,18 +8,26 @@
 
 use super::node::ServerNode;
 use super::request::Carried;
+use super::request::Reply;
 use super::request::Request;
 use super::Connection;
+use super::Work;
 use crate::prelude::*;
 use kernel_glue::list::Queue;
 
 /// The number by which the carrier is known where device files have theirs.
 const CARRIER: u64 = 0;
 
+/// A request that is in no queue. Whoever ends the connection waits for who has it.
+pub(crate) struct InHand<'a> {
+    request: Arc<Request>,
+    work: Work<'a>,
+}
+
 /// Brings messages to the server.
 pub(crate) trait Carrier: Send + Sync {
-    /// There are requests. May sleep, but not for the server.
-    fn fetch_requests(&self, connection: &Arc<Connection>);
+    /// This is the next request. May sleep, but not for the server.
+    fn bring(&self, connection: &Arc<Connection>, request: InHand<'_>);
 
     /// There are forgets or interrupts. Must not sleep.
     fn fetch_others(&self, connection: &Connection);
@@ -41,8 +49,21 @@ impl Connection {
     }
 
     /// The next request to be brought.
-    pub(crate) fn next_to_carry(&self) -> Option<Arc<Request>> {
-        self.queue.lock().next_request()
+    pub(crate) fn next_to_carry(&self) -> Option<InHand<'_>> {
+        let work = self.work();
+        let request = self.queue.lock().next_request()?;
+        Some(InHand { request, work })
+    }
+
+    /// Has the request brought after those that are queued: the first of all is brought now.
+    pub(super) fn submit_to(self: &Arc<Self>, carrier: &dyn Carrier, request: &Arc<Request>) {
+        request.trace_send(self);
+        let work = self.work();
+        let first = self.queue.lock().queue_for_first(request.clone());
+        match first {
+            Ok(request) => carrier.bring(self, InHand { request, work }),
+            Err(error) => self.finish(request, Err(error)),
+        }
     }
 
     /// Forgets to be brought, up to `max`.
@@ -68,13 +89,16 @@ impl Connection {
     }
 
     /// Takes a request along; nothing if it is over.
-    pub(crate) fn carry(self: &Arc<Self>, request: &Arc<Request>) -> Option<Carried> {
+    pub(crate) fn carry(self: &Arc<Self>, hand: InHand<'_>) -> Option<(Arc<Request>, Carried)> {
+        let InHand { request, work } = hand;
         let carried = request.set_carried(CARRIER)?;
-        if !self.remember(request) {
+        if !self.remember(&request) {
             return None;
         }
         request.trace_sent(self);
-        Some(carried)
+        // It is with those that the server has.
+        drop(work);
+        Some((request, carried))
     }
 
     /// A request could not be brought now: it is the next again.
@@ -97,11 +121,7 @@ impl Connection {
 
     /// The carrier is back with the answer to `request`, or without. Nobody but the carrier has what
     /// the request had of the caller's memory, so that it must have given that up before.
-    pub(crate) fn carried_back(
-        self: &Arc<Self>,
-        request: &Arc<Request>,
-        answer: Result<super::request::Reply>,
-    ) {
+    pub(crate) fn carried_back(self: &Arc<Self>, request: &Arc<Request>, answer: Result<Reply>) {
         let _work = self.work();
         if self.in_flight.lock().remove(request) {
             self.finish(request, answer);

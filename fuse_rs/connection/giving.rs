@@ -101,15 +101,15 @@ impl Connection {
     ) -> Result<(Entry, NodePin, Arc<ServerOpen>, OpenFlags)> {
         let give_back = GiveBack {
             lookup: Some(NodeMemory::new()?),
-            open: Some((None, Ticket::new(false, op.flags)?)),
+            open: Some(Ticket::new(self, None, false, op.flags)?),
             ..GiveBack::default()
         };
         let ((entry, opened), give_back) = self.call_giving(op, envelope, give_back)?;
         let memory = give_back.lookup.ok_or(EIO)?;
-        let (_, ticket) = give_back.open.ok_or(EIO)?;
+        let mut ticket = give_back.open.ok_or(EIO)?;
         let lookup = NodePin::looked_up(self, entry.node, memory);
-        let open = ticket.redeem(self, lookup.node().pin(self), opened.fh);
-        Ok((entry, lookup, open, opened.flags))
+        ticket.set_node(lookup.node().pin(self));
+        Ok((entry, lookup, ticket.redeem(opened.fh), opened.flags))
     }
 
     /// Opens `node`.
@@ -118,16 +118,14 @@ impl Connection {
         op: &Open<T>,
         node: &Arc<ServerNode>,
     ) -> Result<(Arc<ServerOpen>, OpenFlags)> {
-        let ticket = Ticket::new(T::IS_DIRECTORY, op.flags)?;
+        let pin = Some(node.pin(self));
         let give_back = GiveBack {
-            open: Some((Some(node.pin(self)), ticket)),
+            open: Some(Ticket::new(self, pin, T::IS_DIRECTORY, op.flags)?),
             ..GiveBack::default()
         };
         let (opened, give_back) = self.call_giving(op, Envelope::by_caller(node), give_back)?;
-        match give_back.open {
-            Some((Some(node), ticket)) => Ok((ticket.redeem(self, node, opened.fh), opened.flags)),
-            _ => Err(EIO),
-        }
+        let ticket = give_back.open.ok_or(EIO)?;
+        Ok((ticket.redeem(opened.fh), opened.flags))
     }
 
     /// A request whose reply holds something of the server's.
@@ -189,19 +187,19 @@ impl Connection {
                 drop(self.looked_up_entry(id));
             }
         }
-        let Some((node, ticket)) = give_back.open else {
+        let Some(mut ticket) = give_back.open else {
             return;
         };
         let mut reader = Reader::new(body);
-        let rest = if node.is_none() {
-            // Behind the entry.
-            reader.take::<EntryOut>().map(|_| ())
-        } else {
-            Ok(())
-        };
-        let out = rest.and_then(|()| reader.take::<OpenOut>());
-        if let (Ok(out), Some(node)) = (out, node.or(looked_up)) {
-            drop(ticket.redeem(self, node, FileHandle(out.fh)));
+        if !ticket.has_node() {
+            // It lies behind the entry of the node.
+            let (Ok(_), Some(node)) = (reader.take::<EntryOut>(), looked_up) else {
+                return;
+            };
+            ticket.set_node(node);
+        }
+        if let Ok(out) = reader.take::<OpenOut>() {
+            drop(ticket.redeem(FileHandle(out.fh)));
         }
     }
 }

@@ -43,19 +43,19 @@ impl Connection {
         node: &Arc<ServerNode>,
         open: Option<&Arc<ServerOpen>>,
     ) -> Result {
-        let late = op.0.kind.map(|_| LateLock {
-            unlock: Setlk(Lock {
-                kind: None,
-                pid: 0,
-                ..op.0
-            }),
-            node: node.pin(self),
-            open: open.cloned(),
-        });
-        let give_back = GiveBack {
-            lock: late,
-            ..GiveBack::default()
-        };
+        let mut give_back = GiveBack::default();
+        if op.0.kind.is_some() {
+            let late = LateLock {
+                unlock: Setlk(Lock {
+                    kind: None,
+                    pid: 0,
+                    ..op.0
+                }),
+                node: node.pin(self),
+                open: open.cloned(),
+            };
+            give_back.lock = Some(KBox::new(late, GFP_KERNEL)?);
+        }
         let envelope = Envelope::by_caller(node).with(open);
         self.call_giving(op, envelope, give_back).map(|((), _)| ())
     }

@@ -12,7 +12,6 @@ use super::post::Ignore;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;
-use core::mem::MaybeUninit;
 use fuse_pure::abi::ids::FileHandle;
 use fuse_pure::abi::open::ReleaseIn;
 use fuse_pure::op::open::Directory;
@@ -28,47 +27,50 @@ use kernel_glue::list::Link;
 /// Flags that matter only while a file is opened; an open file does not have them.
 const AT_OPEN: u32 = flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY | flags::O_TRUNC;
 
-/// What is needed to close what is about to be opened.
-pub(crate) struct Ticket {
-    directory: bool,
-    flags: u32,
-    memory: RequestMemory,
-    slot: UniqueArc<MaybeUninit<ServerOpen>>,
-}
+/// What is about to be opened, and what is needed to close it. Small, since it is moved often.
+pub(crate) struct Ticket(UniqueArc<ServerOpen>);
 
 impl Ticket {
-    /// For a file or directory that is opened with these `O_*` flags.
+    /// For a file or directory that is opened with these `O_*` flags; `node` may be told later.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(directory: bool, flags: u32) -> Result<Self> {
-        Ok(Self {
-            directory,
-            flags: flags & !AT_OPEN,
-            memory: RequestMemory::for_body::<ReleaseIn>()?,
-            slot: UniqueArc::new_uninit(GFP_KERNEL)?,
-        })
-    }
-
-    /// The server has opened the node as `fh`.
-    pub(super) fn redeem(
-        self,
+    pub(super) fn new(
         connection: &Arc<Connection>,
-        node: NodePin,
-        fh: FileHandle,
-    ) -> Arc<ServerOpen> {
+        node: Option<NodePin>,
+        directory: bool,
+        flags: u32,
+    ) -> Result<Self> {
         let open = ServerOpen {
             link: Link::new(),
             connection: connection.clone(),
             node,
-            fh,
-            directory: self.directory,
-            flags: Atomic::new(self.flags),
+            fh: FileHandle(0),
+            opened: false,
+            directory,
+            flags: Atomic::new(flags & !AT_OPEN),
             flock_owner: SetOnce::new(),
-            memory: Some(self.memory),
+            memory: Some(RequestMemory::for_body::<ReleaseIn>()?),
         };
-        self.slot.write(open).into()
+        Ok(Self(UniqueArc::new(open, GFP_KERNEL)?))
+    }
+
+    /// Whether it is known which node is opened.
+    pub(super) fn has_node(&self) -> bool {
+        self.0.node.is_some()
+    }
+
+    /// It is this node that is opened.
+    pub(super) fn set_node(&mut self, node: NodePin) {
+        self.0.node = Some(node);
+    }
+
+    /// The server has opened the node as `fh`.
+    pub(super) fn redeem(mut self, fh: FileHandle) -> Arc<ServerOpen> {
+        self.0.fh = fh;
+        self.0.opened = true;
+        self.0.into()
     }
 }
 
@@ -79,8 +81,10 @@ impl_linked!(ServerOpen, 0: link);
 pub(crate) struct ServerOpen {
     link: Link<Self>,
     connection: Arc<Connection>,
-    node: NodePin,
+    node: Option<NodePin>,
     fh: FileHandle,
+    /// The server has opened it, so it is to be closed.
+    opened: bool,
     directory: bool,
     flags: Atomic<u32>,
     flock_owner: SetOnce<u64>,
@@ -108,7 +112,7 @@ impl ServerOpen {
         self.flock_owner.populate(owner);
     }
 
-    fn release<T: Target>(&self, memory: RequestMemory, target: T) {
+    fn release<T: Target>(&self, node: &NodePin, memory: RequestMemory, target: T) {
         let op = Release {
             fh: self.fh,
             flags: self.flags.load(Relaxed),
@@ -116,7 +120,7 @@ impl ServerOpen {
             target,
         };
         let posted = Ignore::the_answer().and_then(|post| {
-            let envelope = Envelope::by_kernel(self.node.node());
+            let envelope = Envelope::by_kernel(node.node());
             self.connection.post_with(&op, envelope, post, Some(memory))
         });
         if posted.is_err() {
@@ -128,10 +132,13 @@ impl ServerOpen {
 
 impl Drop for ServerOpen {
     fn drop(&mut self) {
-        match self.memory.take() {
-            Some(memory) if self.directory => self.release(memory, Directory),
-            Some(memory) => self.release(memory, File),
-            None => {}
+        let (Some(memory), Some(node)) = (self.memory.take(), &self.node) else {
+            return;
+        };
+        match (self.opened, self.directory) {
+            (true, true) => self.release(node, memory, Directory),
+            (true, false) => self.release(node, memory, File),
+            (false, _) => {}
         }
     }
 }

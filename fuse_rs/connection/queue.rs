@@ -64,6 +64,22 @@ impl InputQueue {
         core::mem::take(&mut self.forgets)
     }
 
+    /// Queues `last`, and takes the first.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` when the connection has ended.
+    pub(super) fn queue_for_first(&mut self, last: Arc<Request>) -> Result<Arc<Request>> {
+        if self.end.is_some() {
+            return Err(ENOTCONN);
+        }
+        if self.pending.is_empty() {
+            return Ok(last);
+        }
+        self.pending.push_back(last).map_err(|_| EBUSY)?;
+        self.next_request().ok_or(EBUSY)
+    }
+
     /// The request that was queued first.
     pub(super) fn first_pending(&self) -> Option<&Request> {
         self.pending.front()
@@ -201,16 +217,22 @@ impl InFlight {
 impl Connection {
     /// Puts a request on its way, or ends it if the connection has ended.
     pub(super) fn submit(self: &Arc<Self>, request: &Arc<Request>) {
+        if let Some(carrier) = self.carrier() {
+            return self.submit_to(carrier, request);
+        }
         match self.enqueue(request.clone()) {
-            Ok(()) => self.request_is_queued(),
+            Ok(()) => self.wake_reader(),
             Err(error) => self.finish(request, Err(error)),
         }
     }
 
     /// As [`Connection::submit`], by who is about to wait for the answer.
     pub(super) fn submit_before_sleep(self: &Arc<Self>, request: &Arc<Request>) {
+        if let Some(carrier) = self.carrier() {
+            return self.submit_to(carrier, request);
+        }
         match self.enqueue(request.clone()) {
-            Ok(()) => self.request_is_queued_before_sleep(),
+            Ok(()) => self.wake_reader_before_sleep(),
             Err(error) => self.finish(request, Err(error)),
         }
     }
@@ -274,7 +296,8 @@ impl Connection {
                 queue.end.is_none() && queue.pending.push_front(request.clone()).is_ok()
             };
             if queued {
-                self.request_is_queued();
+                // Who asks for this has a device file.
+                self.wake_reader();
             } else {
                 self.finish(&request, Err(ECONNABORTED));
             }

@@ -19,12 +19,14 @@ use core::mem::MaybeUninit;
 use fuse_pure::abi::cursor::Overflow;
 use fuse_pure::abi::cursor::Writer;
 use fuse_pure::abi::header::IN_HEADER;
+use fuse_pure::abi::header::OUT_HEADER;
 use fuse_pure::abi::ids::Opcode;
 use fuse_pure::abi::ids::Unique;
 use fuse_pure::op::ReplyShape;
 use kernel::sync::UniqueArc;
 use kernel_glue::list::impl_linked;
 use kernel_glue::list::Link;
+use kernel_glue::mem::fill_with_zeroes;
 use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::sync::wait::WaitQueue;
@@ -59,10 +61,15 @@ impl Message {
 /// Bytes of a short reply: that of OPEN is the longest.
 const SHORT_REPLY: usize = 16;
 
+/// Bytes of a small reply: that of CREATE is the longest whose size is known.
+const SMALL_REPLY: usize = 144;
+
 /// Where the body of a reply goes. Small, since it is moved often.
 pub(crate) enum ReplyBuffer {
-    /// A few bytes.
-    Short([u8; SHORT_REPLY]),
+    /// A few bytes, behind room for the header.
+    Short([u8; OUT_HEADER + SHORT_REPLY]),
+    /// Somewhat more, behind room for the header.
+    Small(KBox<[u8; OUT_HEADER + SMALL_REPLY]>),
     /// Bytes, up to the capacity.
     Bytes(KVVec<u8>),
     /// The page cache.
@@ -76,28 +83,42 @@ impl ReplyBuffer {
     pub(crate) fn for_shape(shape: ReplyShape) -> Result<Self> {
         let capacity = shape.capacity();
         Ok(if capacity <= SHORT_REPLY {
-            Self::Short([0; SHORT_REPLY])
+            Self::Short([0; OUT_HEADER + SHORT_REPLY])
+        } else if capacity <= SMALL_REPLY {
+            Self::Small(KBox::init(pin_init::init_zeroed(), GFP_KERNEL)?)
         } else {
             Self::Bytes(KVVec::with_capacity(capacity, GFP_KERNEL)?)
         })
     }
 
+    /// Header and body, if there is room for both in a row.
+    fn in_a_row(&self) -> Option<&[u8]> {
+        match self {
+            Self::Short(bytes) => Some(bytes),
+            Self::Small(bytes) => Some(&**bytes),
+            Self::Bytes(_) | Self::Folios(_) | Self::Callers(_) => None,
+        }
+    }
+
+    /// The header, if the buffer has room for it.
+    pub(crate) fn header(&self) -> Option<&[u8]> {
+        self.in_a_row().and_then(|bytes| bytes.get(..OUT_HEADER))
+    }
+
     /// Makes room for what somebody writes who is given the memory: all of it is initialised. Does not
     /// allocate.
-    pub(crate) fn clear(&mut self) -> Result {
+    pub(crate) fn clear(&mut self) {
         if let Self::Bytes(bytes) = self {
-            bytes.resize(bytes.capacity(), 0, GFP_KERNEL)?;
+            fill_with_zeroes(bytes);
         }
-        Ok(())
     }
 
     /// Takes `len` bytes from the server; `false` if it got fewer, in which case it may be tried
     /// again. Does not allocate.
     pub(crate) fn fill(&mut self, from: &mut IovIterSource<'_>, len: usize) -> bool {
         let copied = match self {
-            Self::Short(bytes) => bytes
-                .get_mut(..len)
-                .map_or(0, |bytes| from.copy_from_iter(bytes)),
+            Self::Short(bytes) => fill_body(bytes, from, len),
+            Self::Small(bytes) => fill_body(&mut **bytes, from, len),
             Self::Bytes(bytes) => {
                 bytes.clear();
                 // The source holds just the body, and the capacity was made for its shape.
@@ -108,6 +129,12 @@ impl ReplyBuffer {
         };
         copied == len
     }
+}
+
+/// Takes `len` bytes from the server behind room for the header; returns how many have come.
+fn fill_body(bytes: &mut [u8], from: &mut IovIterSource<'_>, len: usize) -> usize {
+    let body = bytes.get_mut(OUT_HEADER..).and_then(|b| b.get_mut(..len));
+    body.map_or(0, |body| from.copy_from_iter(body))
 }
 
 /// A reply that has been received.
@@ -122,19 +149,18 @@ impl Reply {
     /// Of a request that is not answered.
     pub(crate) fn nothing() -> Self {
         Self {
-            buffer: ReplyBuffer::Short([0; SHORT_REPLY]),
+            buffer: ReplyBuffer::Short([0; OUT_HEADER + SHORT_REPLY]),
             len: 0,
         }
     }
 
     /// The body, unless it went to where it belongs.
     pub(crate) fn body(&self) -> &[u8] {
-        let bytes: &[u8] = match &self.buffer {
-            ReplyBuffer::Short(bytes) => bytes,
-            ReplyBuffer::Bytes(bytes) => bytes,
-            ReplyBuffer::Folios(_) | ReplyBuffer::Callers(_) => &[],
+        let body = match &self.buffer {
+            ReplyBuffer::Bytes(bytes) => Some(&**bytes),
+            other => other.in_a_row().and_then(|bytes| bytes.get(OUT_HEADER..)),
         };
-        bytes.get(..self.len).unwrap_or(&[])
+        body.and_then(|body| body.get(..self.len)).unwrap_or(&[])
     }
 }
 
@@ -145,17 +171,18 @@ pub(crate) trait Completion: Send {
     fn complete(&mut self, connection: &Arc<Connection>, answer: Result<Reply>);
 }
 
-/// What is to be given back to the server when its answer comes too late to be used.
+/// What is to be given back to the server when its answer comes too late to be used. Small, since it
+/// is moved often.
 #[derive(Default)]
 pub(crate) struct GiveBack {
     /// The reply counts a lookup.
     pub(crate) lookup: Option<NodeMemory>,
-    /// The reply opens a file, of this node or of the one in the reply.
-    pub(crate) open: Option<(Option<NodePin>, Ticket)>,
+    /// The reply opens a file, of the ticket's node or of the one in the reply.
+    pub(crate) open: Option<Ticket>,
     /// The reply counts a lookup for each entry of a directory.
     pub(crate) entries: bool,
     /// The reply grants a lock.
-    pub(crate) lock: Option<LateLock>,
+    pub(crate) lock: Option<KBox<LateLock>>,
 }
 
 /// What a request names, kept until the server can no longer be working on it.
@@ -239,6 +266,8 @@ pub(crate) struct Request {
     resent: Atomic<bool>,
     /// It holds a place among the background requests.
     place: Atomic<bool>,
+    /// The waiter can fetch the answer.
+    answered: Atomic<bool>,
     #[pin]
     state: SpinLock<State>,
     #[pin]
@@ -353,6 +382,7 @@ impl Request {
             data_len,
             resent: Atomic::new(false),
             place: Atomic::new(false),
+            answered: Atomic::new(false),
             state <- new_spinlock!(state, "fuse_rs::Request::state"),
             wait <- new_wait_queue!("fuse_rs::Request::wait"),
         }));
@@ -529,18 +559,16 @@ impl Request {
         drop(unused);
         drop(data);
         if matches!(finish, Finish::Woken) {
+            self.answered.store(true, Release);
             self.wait.wake_all();
         }
         (finish, kept)
     }
 
-    fn is_answered(&self) -> bool {
-        matches!(self.state.lock().stage, Stage::Answered(_))
-    }
-
     /// Sleeps until the answer is there or a signal comes.
     pub(super) fn wait(&self, signals: Signals) -> Result {
-        self.wait.wait(signals, Wake::Shared, || self.is_answered())
+        self.wait
+            .wait(signals, Wake::Shared, || self.answered.load(Acquire))
     }
 
     /// Marks the request as interrupted; returns whether the server has it.

@@ -13,10 +13,10 @@ mod shown;
 mod tag;
 
 use crate::connection::carrier::Carrier;
+use crate::connection::carrier::InHand;
 use crate::connection::Connection;
 use crate::prelude::*;
 use cargo::Cargo;
-use cargo::Flight;
 use cargo::Interrupt;
 use device::FsDevice;
 use kernel_glue::virtio::driver::Device;
@@ -37,9 +37,12 @@ enum Brought {
 }
 
 impl Carrier for Device<FsDevice> {
-    fn fetch_requests(&self, connection: &Arc<Connection>) {
+    fn bring(&self, connection: &Arc<Connection>, request: InHand<'_>) {
         // Whoever queues one brings one.
-        while bring_request(self, connection) == Brought::NothingYet {}
+        let mut brought = bring_request(self, connection, request);
+        while brought == Brought::NothingYet {
+            brought = bring_next(self, connection);
+        }
     }
 
     fn fetch_others(&self, connection: &Connection) {
@@ -55,22 +58,28 @@ impl Carrier for Device<FsDevice> {
 /// Brings all that the device has room for.
 fn bring_all(device: &Device<FsDevice>, connection: &Arc<Connection>) {
     device.fetch_others(connection);
-    while bring_request(device, connection) != Brought::Nothing {}
+    while bring_next(device, connection) != Brought::Nothing {}
 }
 
 /// Gives the next request to the device.
-fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Brought {
-    // Whoever ends the connection waits until the request is in a queue again.
-    let work = connection.work();
-    let Some(request) = connection.next_to_carry() else {
-        return Brought::Nothing;
-    };
-    let Some(carried) = connection.carry(&request) else {
+fn bring_next(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Brought {
+    match connection.next_to_carry() {
+        Some(request) => bring_request(device, connection, request),
+        None => Brought::Nothing,
+    }
+}
+
+/// Gives a request to the device.
+fn bring_request(
+    device: &Device<FsDevice>,
+    connection: &Arc<Connection>,
+    request: InHand<'_>,
+) -> Brought {
+    let Some((request, carried)) = connection.carry(request) else {
         return Brought::NothingYet;
     };
-    drop(work);
     let returned = device.returned_so_far();
-    let (Some(queue), Ok(place)) = (device.queue_here(), Flight::place()) else {
+    let (Some(queue), Ok(mut flight)) = (device.queue_here(), device.spare_flight()) else {
         connection.return_carried(request, carried);
         device.want();
         if let Some(queue) = device.queue_here() {
@@ -78,35 +87,30 @@ fn bring_request(device: &Device<FsDevice>, connection: &Arc<Connection>) -> Bro
         }
         return Brought::Nothing;
     };
-    let flight = match Flight::new(place, connection, request, carried) {
-        Ok(flight) => flight,
-        Err((flight, error)) => {
-            Flight::end(flight, Err(error));
-            return Brought::NothingYet;
-        }
-    };
+    if let Err(error) = flight.take_off(connection, request, carried) {
+        flight.end(Err(error));
+        device.keep_flight(flight);
+        return Brought::NothingYet;
+    }
     device.add_one();
     let Err((refusal, cargo)) = queue.add(Cargo::Request(flight)) else {
         return Brought::Something;
     };
     device.remove_one();
-    let Cargo::Request(flight) = cargo else {
+    let Cargo::Request(mut flight) = cargo else {
         return Brought::Nothing;
     };
     match refusal {
         Refusal::Full => {
-            Flight::put_back(flight);
-            no_room(device, returned)
+            flight.put_back();
+            device.keep_flight(flight);
+            return no_room(device, returned);
         }
-        Refusal::TooLong => {
-            Flight::end(flight, Err(EIO));
-            Brought::NothingYet
-        }
-        Refusal::Gone => {
-            Flight::end(flight, Err(ENOTCONN));
-            Brought::NothingYet
-        }
+        Refusal::TooLong => flight.end(Err(EIO)),
+        Refusal::Gone => flight.end(Err(ENOTCONN)),
     }
+    device.keep_flight(flight);
+    Brought::NothingYet
 }
 
 /// The device had no room when it had given so much back.

@@ -24,8 +24,8 @@ use kernel::time::Delta;
 use kernel::workqueue::Work;
 use kernel::workqueue::WorkItem;
 
-/// Loads that are handed back at a time.
-const BATCH: usize = 16;
+/// Loads that are handed back at a time. Few, since most often there is just one.
+const BATCH: usize = 4;
 /// How long to wait for memory.
 const PAUSE: Delta = Delta::from_millis(10);
 
@@ -261,7 +261,10 @@ impl<D: Driver> Queue<D> {
             (ring.device.clone(), done)
         };
         // One by one: to move all of them at once is not cheap.
-        for (load, written) in returned.0.iter_mut().filter_map(Option::take) {
+        for returned in &mut returned.0 {
+            let Some((load, written)) = returned.take() else {
+                break;
+            };
             D::returned(&device, self.index, load, written);
         }
         D::has_room(&device, self.index);

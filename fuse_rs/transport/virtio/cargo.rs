@@ -11,7 +11,6 @@ use crate::connection::request::ReplyBuffer;
 use crate::connection::request::Request;
 use crate::connection::Connection;
 use crate::prelude::*;
-use core::mem::MaybeUninit;
 use fuse_pure::abi::cursor::Reader;
 use fuse_pure::abi::cursor::Writer;
 use fuse_pure::abi::header::OutHeader;
@@ -37,7 +36,7 @@ pub(crate) enum Cargo {
 impl Load for Cargo {
     fn describe<'a>(&'a mut self, table: &mut Table<'a>) -> Result {
         match self {
-            Self::Request(flight) => flight.describe(table),
+            Self::Request(flight) => flight.0.as_mut().ok_or(EINVAL)?.describe(table),
             Self::Forgets(letter) => table.read_bytes(letter.bytes()),
             Self::Interrupt(interrupt) => {
                 table.read_bytes(&interrupt.message)?;
@@ -48,59 +47,116 @@ impl Load for Cargo {
 }
 
 /// A request under way, with all the memory it needs for that.
-pub(crate) struct Flight {
+struct Voyage {
     connection: Arc<Connection>,
     request: Arc<Request>,
     buffer: ReplyBuffer,
     data: Option<Held>,
+    /// For a buffer without room for it.
     header: [u8; OUT_HEADER],
 }
 
+/// What a request travels in; nothing when that is over.
+pub(crate) struct Flight(Option<Voyage>);
+
 impl Flight {
-    /// Memory for one. Does not sleep.
+    /// An empty one. Does not sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn place() -> Result<KBox<MaybeUninit<Self>>> {
-        Ok(KBox::new_uninit(GFP_NOWAIT | __GFP_NOWARN)?)
+    pub(super) fn new() -> Result<KBox<Self>> {
+        Ok(KBox::new(Self(None), GFP_NOWAIT | __GFP_NOWARN)?)
     }
 
     /// Makes a request ready.
     ///
     /// # Errors
     ///
-    /// A flight to be [ended](Self::end) with this error.
-    pub(super) fn new(
-        place: KBox<MaybeUninit<Self>>,
+    /// The flight is to be [ended](Self::end) with this error.
+    pub(super) fn take_off(
+        &mut self,
         connection: &Arc<Connection>,
         request: Arc<Request>,
         carried: Carried,
-    ) -> Result<KBox<Self>, (KBox<Self>, Error)> {
+    ) -> Result {
         let Carried { mut buffer, data } = carried;
-        let held = data.map(|data| data.hold()).transpose();
         // The device may write less than it says.
-        let cleared = buffer.clear();
-        let (data, error) = match (held, cleared) {
-            (Ok(data), Ok(())) => (data, None),
-            (Err(error), _) | (_, Err(error)) => (None, Some(error)),
+        buffer.clear();
+        let (data, held) = match data.map(|data| data.hold()).transpose() {
+            Ok(data) => (data, Ok(())),
+            Err(error) => (None, Err(error)),
         };
-        let this = KBox::write(
-            place,
-            Self {
-                connection: connection.clone(),
-                request,
-                buffer,
-                data,
-                header: [0; OUT_HEADER],
-            },
-        );
-        match error {
-            None => Ok(this),
-            Some(error) => Err((this, error)),
+        self.0 = Some(Voyage {
+            connection: connection.clone(),
+            request,
+            buffer,
+            data,
+            header: [0; OUT_HEADER],
+        });
+        held
+    }
+
+    /// The request could not be sent now.
+    pub(super) fn put_back(&mut self) {
+        let Some(Voyage {
+            connection,
+            request,
+            buffer,
+            data,
+            ..
+        }) = self.0.take()
+        else {
+            return;
+        };
+        drop(data);
+        let carried = Carried { buffer, data: None };
+        connection.return_carried(request, carried);
+    }
+
+    /// The device has given it back, having written so many bytes.
+    pub(super) fn land(&mut self, written: Option<usize>) {
+        let Some(voyage) = &self.0 else {
+            return;
+        };
+        match voyage.judge(written) {
+            Ok(Verdict::Reply(len)) => self.end(Ok(len)),
+            Ok(Verdict::Error(error)) => self.end(Err(Error::from_errno(-error.get()))),
+            Err(Bad) => {
+                warn_ratelimited!(
+                    "bad reply of a virtio-fs device to {}\n",
+                    voyage.request.opcode.name()
+                );
+                self.end(Err(EIO));
+            }
         }
     }
 
+    /// The request is over: with a reply of so many bytes, or without.
+    pub(super) fn end(&mut self, answer: Result<usize>) {
+        let Some(Voyage {
+            connection,
+            request,
+            mut buffer,
+            data,
+            ..
+        }) = self.0.take()
+        else {
+            return;
+        };
+        // Whoever waits for the request may want the pages.
+        drop(data);
+        let answer = answer.map(|len| {
+            if let ReplyBuffer::Folios(run) = &mut buffer {
+                run.set_filled(len);
+            }
+            Reply { buffer, len }
+        });
+        connection.carried_back(&request, answer);
+    }
+}
+
+impl Voyage {
     fn describe<'a>(&'a mut self, table: &mut Table<'a>) -> Result {
         table.read_bytes(self.request.message())?;
         match &self.data {
@@ -113,43 +169,21 @@ impl Flight {
         if shape == ReplyShape::NoReply {
             return Ok(());
         }
-        table.write_bytes(&mut self.header)?;
+        let in_a_row = ..OUT_HEADER.saturating_add(shape.capacity());
         match &mut self.buffer {
-            ReplyBuffer::Short(bytes) => match bytes.get_mut(..shape.capacity()) {
-                Some([]) | None => Ok(()),
-                Some(bytes) => table.write_bytes(bytes),
-            },
-            ReplyBuffer::Bytes(bytes) => table.write_bytes(bytes),
-            ReplyBuffer::Folios(run) => table.write_run(run),
-            ReplyBuffer::Callers(pages) => table.write_user_pages(pages),
-        }
-    }
-
-    /// The request could not be sent now.
-    pub(super) fn put_back(this: KBox<Self>) {
-        let Self {
-            connection,
-            request,
-            buffer,
-            data,
-            ..
-        } = KBox::into_inner(this);
-        drop(data);
-        let carried = Carried { buffer, data: None };
-        connection.return_carried(request, carried);
-    }
-
-    /// The device has given it back, having written so many bytes.
-    pub(super) fn land(this: KBox<Self>, written: Option<usize>) {
-        match this.judge(written) {
-            Ok(Verdict::Reply(len)) => Self::end(this, Ok(len)),
-            Ok(Verdict::Error(error)) => Self::end(this, Err(Error::from_errno(-error.get()))),
-            Err(Bad) => {
-                warn_ratelimited!(
-                    "bad reply of a virtio-fs device to {}\n",
-                    this.request.opcode.name()
-                );
-                Self::end(this, Err(EIO));
+            ReplyBuffer::Short(bytes) => table.write_bytes(bytes.get_mut(in_a_row).ok_or(EINVAL)?),
+            ReplyBuffer::Small(bytes) => table.write_bytes(bytes.get_mut(in_a_row).ok_or(EINVAL)?),
+            ReplyBuffer::Bytes(bytes) => {
+                table.write_bytes(&mut self.header)?;
+                table.write_bytes(bytes)
+            }
+            ReplyBuffer::Folios(run) => {
+                table.write_bytes(&mut self.header)?;
+                table.write_run(run)
+            }
+            ReplyBuffer::Callers(pages) => {
+                table.write_bytes(&mut self.header)?;
+                table.write_user_pages(pages)
             }
         }
     }
@@ -162,7 +196,8 @@ impl Flight {
         if shape == ReplyShape::NoReply || opcode == Opcode::Destroy && written == 0 {
             return Ok(Verdict::Reply(0));
         }
-        let header: OutHeader = Reader::new(&self.header).take().map_err(|_| Bad)?;
+        let header = self.buffer.header().unwrap_or(&self.header);
+        let header: OutHeader = Reader::new(header).take().map_err(|_| Bad)?;
         let body = written.checked_sub(OUT_HEADER).ok_or(Bad)?;
         if header.len as usize != written || header.unique != self.request.unique.get() {
             return Err(Bad);
@@ -172,26 +207,6 @@ impl Flight {
             None if shape.allows(body) => Ok(Verdict::Reply(body)),
             _ => Err(Bad),
         }
-    }
-
-    /// The request is over: with a reply of so many bytes, or without.
-    pub(super) fn end(this: KBox<Self>, answer: Result<usize>) {
-        let Self {
-            connection,
-            request,
-            mut buffer,
-            data,
-            ..
-        } = KBox::into_inner(this);
-        // Whoever waits for the request may want the pages.
-        drop(data);
-        let answer = answer.map(|len| {
-            if let ReplyBuffer::Folios(run) = &mut buffer {
-                run.set_filled(len);
-            }
-            Reply { buffer, len }
-        });
-        connection.carried_back(&request, answer);
     }
 }
 

@@ -17,6 +17,7 @@ use kernel::sync::SetOnce;
 use kernel::workqueue;
 use kernel_glue::dax::device::Device as Memory;
 use kernel_glue::kobject::Set;
+use kernel_glue::mem::few::Spares;
 use kernel_glue::sync::own_queue::OwnQueue;
 use kernel_glue::sync::wait::WaitQueue;
 use kernel_glue::virtio::driver::Config;
@@ -34,6 +35,9 @@ const MAX_REQUEST_QUEUES: u32 = 1024;
 const OVERHEAD: usize = 4;
 /// The smallest queue that is of any use.
 const MIN_QUEUE: usize = 2 * OVERHEAD;
+
+/// Memory for as many requests stays with a device that has none.
+const SPARE_FLIGHTS: usize = 16;
 
 /// The number under which a device shares its DAX window.
 const WINDOW: u8 = 0;
@@ -128,6 +132,8 @@ pub(crate) struct FsDevice {
     /// Woken when the device has no requests.
     #[pin]
     idle: WaitQueue,
+    /// Flights that are over.
+    spare: Spares<Flight, SPARE_FLIGHTS>,
 }
 
 impl FsDevice {
@@ -161,6 +167,23 @@ impl FsDevice {
         if self.out.fetch_sub(1, Full) == 1 {
             self.idle.wake_all();
         }
+    }
+
+    /// An empty flight. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn spare_flight(&self) -> Result<KBox<Flight>> {
+        match self.spare.take() {
+            Some(flight) => Ok(flight),
+            None => Flight::new(),
+        }
+    }
+
+    /// The flight is over.
+    pub(super) fn keep_flight(&self, flight: KBox<Flight>) {
+        self.spare.keep(flight);
     }
 
     /// Takes the paper for forgets.
@@ -316,6 +339,7 @@ impl Driver for FsDevice {
             returned: Atomic::new(0),
             wants: Atomic::new(false),
             idle <- new_wait_queue!("fuse_rs::FsDevice::idle"),
+            spare: Spares::new(),
         })
     }
 
@@ -336,8 +360,9 @@ impl Driver for FsDevice {
 
     fn returned(device: &Arc<Device<Self>>, _queue: usize, cargo: Cargo, written: Option<usize>) {
         match cargo {
-            Cargo::Request(flight) => {
-                Flight::land(flight, written);
+            Cargo::Request(mut flight) => {
+                flight.land(written);
+                device.keep_flight(flight);
                 device.remove_one();
             }
             Cargo::Forgets(mut letter) => {
@@ -386,8 +411,9 @@ impl Driver for FsDevice {
 
     fn lost(device: &Arc<Device<Self>>, cargo: Cargo) {
         match cargo {
-            Cargo::Request(flight) => {
-                Flight::end(flight, Err(ENOTCONN));
+            Cargo::Request(mut flight) => {
+                flight.end(Err(ENOTCONN));
+                device.keep_flight(flight);
                 device.remove_one();
             }
             Cargo::Forgets(mut letter) => {

@@ -43,6 +43,7 @@ pub(crate) mod overdue;
 pub(crate) mod payload;
 pub(crate) mod post;
 pub(crate) mod queue;
+pub(crate) mod reply;
 pub(crate) mod request;
 mod trace;
 

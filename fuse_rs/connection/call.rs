@@ -5,11 +5,11 @@
 use super::node::ServerNode;
 use super::opened::ServerOpen;
 use super::payload::Payload;
+use super::reply::Reply;
+use super::reply::ReplyBuffer;
 use super::request::GiveBack;
 use super::request::Kept;
 use super::request::Parts;
-use super::request::Reply;
-use super::request::ReplyBuffer;
 use super::request::Request;
 use super::request::RequestMemory;
 use super::Connection;

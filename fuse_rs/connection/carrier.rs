@@ -7,8 +7,8 @@
 //! owns the memory of the reply and of the data, so the request may be ended before it is back.
 
 use super::node::ServerNode;
+use super::reply::Reply;
 use super::request::Carried;
-use super::request::Reply;
 use super::request::Request;
 use super::Connection;
 use super::Work;

@@ -5,8 +5,8 @@
 use super::call::Envelope;
 use super::post::Post;
 use super::post::Urgency;
+use super::reply::Reply;
 use super::request::Completion;
-use super::request::Reply;
 use super::Connection;
 use crate::prelude::*;
 use fuse_pure::logic::negotiate::Negotiated;

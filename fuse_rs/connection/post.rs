@@ -4,11 +4,11 @@
 
 use super::call::Envelope;
 use super::payload::Payload;
+use super::reply::Reply;
+use super::reply::ReplyBuffer;
 use super::request::Completion;
 use super::request::GiveBack;
 use super::request::Parts;
-use super::request::Reply;
-use super::request::ReplyBuffer;
 use super::request::RequestMemory;
 use super::Connection;
 use crate::prelude::*;

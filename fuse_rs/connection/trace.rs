@@ -2,7 +2,7 @@
 
 //! What is told to who traces a connection.
 
-use super::request::Reply;
+use super::reply::Reply;
 use super::request::Request;
 use super::Connection;
 use crate::prelude::*;

@@ -9,7 +9,7 @@ use super::Inode;
 use super::OpenFile;
 use crate::connection::call::Envelope;
 use crate::connection::opened::ServerOpen;
-use crate::connection::request::Reply;
+use crate::connection::reply::Reply;
 use crate::prelude::*;
 use fuse_pure::abi::flags::IoctlFlags;
 use fuse_pure::abi::ids::FileHandle;

@@ -13,7 +13,7 @@ use super::transfer::Whole;
 use super::writeback;
 use crate::connection::call::Envelope;
 use crate::connection::payload::Payload;
-use crate::connection::request::ReplyBuffer;
+use crate::connection::reply::ReplyBuffer;
 use crate::connection::Connection;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;

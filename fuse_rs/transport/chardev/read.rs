@@ -7,7 +7,7 @@ use super::ServerFile;
 use crate::connection::node::ServerNode;
 use crate::connection::payload::Payload;
 use crate::connection::queue::Deliverable;
-use crate::connection::request::Reply;
+use crate::connection::reply::Reply;
 use crate::connection::request::Request;
 use crate::connection::request::Taken;
 use crate::connection::Connection;

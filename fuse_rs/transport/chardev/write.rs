@@ -3,8 +3,8 @@
 //! Replies from the server. This is the edge where they are validated.
 
 use super::ServerFile;
-use crate::connection::request::Reply;
-use crate::connection::request::ReplyBuffer;
+use crate::connection::reply::Reply;
+use crate::connection::reply::ReplyBuffer;
 use crate::connection::request::Request;
 use crate::connection::Connection;
 use crate::prelude::*;

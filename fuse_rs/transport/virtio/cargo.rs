@@ -5,9 +5,9 @@
 
 use crate::connection::node::ServerNode;
 use crate::connection::payload::Held;
+use crate::connection::reply::Reply;
+use crate::connection::reply::ReplyBuffer;
 use crate::connection::request::Carried;
-use crate::connection::request::Reply;
-use crate::connection::request::ReplyBuffer;
 use crate::connection::request::Request;
 use crate::connection::Connection;
 use crate::prelude::*;

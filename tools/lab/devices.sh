@@ -5,10 +5,10 @@
 
 # Adds one to the arrays `daemons` (lines for with-devices) and `qemu` (words for QEMU).
 # $1: virtiofs or dax, which is whose daemon it is; $2: TAG=DIR[,OPTION...], where an option is one of
-# the daemon's, without dashes.
+# the daemon's, without dashes, or mount=NAME: another file system is mounted there in the directory.
 add_device() {
 	local kind=$1 tag=${2%%=*} rest=${2#*=} id=fs${#daemons[@]} dir socket log options option
-	local command device queues=1 size=128
+	local command device queues=1 size=128 inner=''
 	[[ $2 == *=?* ]] || die "vm: --$kind wants TAG=DIR[,OPTION...], not '$2'"
 	dir=${rest%%,*}
 	socket=/fuse_rs/build/vm.$$/$id.sock
@@ -35,12 +35,16 @@ add_device() {
 	esac
 	command+=("--socket-path=$socket" "--shared-dir=$dir")
 	for option in "${options[@]}"; do
-		[ -z "$option" ] || command+=("--$option")
+		case $option in
+		'') ;;
+		mount=*) inner+="inner $(printf %q "$dir/${option#*=}")"$'\n' ;;
+		*) command+=("--$option") ;;
+		esac
 	done
 	# The daemon sees the guest's memory.
 	[ ${#daemons[@]} != 0 ] ||
 		qemu+=(-object "memory-backend-memfd,id=memory,size=$memory,share=on"
 			-machine memory-backend=memory)
 	qemu+=(-chardev "socket,id=$id,path=$socket" -device "$device,chardev=$id")
-	daemons+=("device $(printf '%q ' "$socket" "$log.log" "$dir" "${command[@]}")")
+	daemons+=("${inner}device $(printf '%q ' "$socket" "$log.log" "$dir" "${command[@]}")")
 }

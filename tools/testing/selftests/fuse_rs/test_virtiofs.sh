@@ -2,55 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # virtio-fs with a real virtiofsd: mounting by tag, unplugging, and what both sides see. Needs a device
 # with the tag $FUSE_TAG; $FUSE_SHARED is another way to the directory that it shares.
+. "$(dirname "$0")/virtiofs.sh"
 tag=${FUSE_TAG:-}
 shared=${FUSE_SHARED:-}
-type=${FUSE_VIRTIOFS_TYPE:-virtiofs}
-driver=/sys/bus/virtio/drivers/$type
-dir=$(mktemp -d)
-n=0
-failed=0
-
-result() { # status, name
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n $2"; else
-		echo "not ok $n $2"
-		failed=1
-	fi
-}
-
-# What the C driver does not do.
-rs_only() { # name, why
-	[ "$is_c" = 0 ] && return 0
-	n=$((n + 1))
-	echo "ok $n $1 # SKIP on the C driver: $2"
-	return 1
-}
-
-# Whether a command succeeds within ten seconds.
-soon() {
-	for _ in $(seq 100); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
-
-mounted() { grep -q " $dir $type " /proc/mounts; }
-device() {
-	local path
-	for path in "$driver"/virtio*; do
-		[ -e "$path" ] && echo "${path##*/}" && return
-	done
-}
 
 echo "TAP version 13"
-if [ -z "$tag" ] || [ -z "$(device)" ]; then
+if [ -z "$tag" ] || ! device_of "$tag" >/dev/null; then
 	echo "1..1"
 	echo "ok 1 virtiofs # SKIP no device of the driver $type"
 	exit 4
 fi
-readlink "$driver/module" | grep -q fuse_rs
-is_c=$?
 echo "1..21"
 
 if rs_only unknown_tags_are_told_with_those_there_are "says nothing"; then
@@ -133,7 +94,7 @@ mkdir -p "$dir/busy"
 load &
 loader=$!
 sleep 1
-name=$(device)
+name=$(device_of "$tag")
 timeout 60 bash -c "echo $name >$driver/unbind"
 result $? a_device_in_use_can_be_unbound
 gone() { ! kill -0 $loader 2>/dev/null; }
@@ -148,7 +109,7 @@ result $? it_can_be_bound_and_mounted_again
 load &
 loader=$!
 sleep 1
-slot=$(readlink -f "$driver/$(device)/..")
+slot=$(readlink -f "$driver/$(device_of "$tag")/..")
 echo 1 >"$slot/remove"
 soon gone && ! timeout 20 ls "$dir/one" >/dev/null 2>&1 && timeout 20 umount "$dir"
 result $? a_device_in_use_can_be_unplugged
@@ -190,7 +151,7 @@ print(b",".join(seen).decode())
 P
 }
 umount "$dir"
-name=$(device)
+name=$(device_of "$tag")
 [ "$(events "$name")" = "remove TAG=$tag,add TAG=$tag" ]
 result $? events_tell_tags
 

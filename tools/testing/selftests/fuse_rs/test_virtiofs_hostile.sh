@@ -3,32 +3,9 @@
 # virtio-fs with a device that lies. Needs tools/dax-device as $FUSE_HOSTILE_TAG, which misbehaves when
 # asked to and whose attributes are never valid for long, and as `tiny`, whose rings are as small as any driver takes;
 # and three devices that no driver may take: without tag, with a line end in it, without queues.
+. "$(dirname "$0")/virtiofs.sh"
 tag=${FUSE_HOSTILE_TAG:-}
-type=${FUSE_VIRTIOFS_TYPE:-virtiofs}
-driver=/sys/bus/virtio/drivers/$type
 FS_ID=0x001a
-dir=$(mktemp -d)
-n=0
-failed=0
-
-result() { # status, name
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n $2"; else
-		echo "not ok $n $2"
-		failed=1
-	fi
-}
-
-is_ours() {
-	readlink "$driver/module" | grep -q fuse_rs
-}
-# What the C driver does not do.
-rs_only() { # name, why
-	is_ours && return 0
-	n=$((n + 1))
-	echo "ok $n $1 # SKIP on the C driver: $2"
-	return 1
-}
 
 echo "TAP version 13"
 if [ -z "$tag" ] || ! timeout 30 mount -t "$type" "$tag" "$dir" 2>/dev/null; then
@@ -130,17 +107,10 @@ wait_for_nothing() {
 	sleep 1
 	kill -0 $waiter && works
 }
-# Whether it ends within ten seconds.
-is_over() {
-	for _ in $(seq 100); do
-		kill -0 $waiter 2>/dev/null || return 0
-		sleep 0.1
-	done
-	return 1
-}
+over() { ! kill -0 $waiter 2>/dev/null; }
 why="waits for ever"
 if rs_only a_fatal_signal_ends_the_wait_for_nothing "$why"; then
-	wait_for_nothing && kill -9 $waiter && is_over && works
+	wait_for_nothing && kill -9 $waiter && soon over && works
 	result $? a_fatal_signal_ends_the_wait_for_nothing
 fi
 
@@ -148,7 +118,7 @@ if rs_only unmounting_by_force_ends_the_wait_for_nothing "$why"; then
 	wait_for_nothing
 	ok=$?
 	timeout 60 umount -f "$dir" 2>/dev/null
-	is_over && umount "$dir" 2>/dev/null
+	soon over && umount "$dir" 2>/dev/null
 	[ $ok = 0 ] && ! grep -q " $dir " /proc/mounts && mount -t "$type" "$tag" "$dir" && works
 	result $? unmounting_by_force_ends_the_wait_for_nothing
 fi
@@ -156,10 +126,8 @@ fi
 if rs_only unbinding_ends_the_wait_for_nothing "$why"; then
 	wait_for_nothing
 	ok=$?
-	for entry in /sys/fs/"$type"/*; do
-		[ "$(cat "$entry/tag")" != "$tag" ] || name=$(basename "$(readlink -f "$entry/device")")
-	done
-	timeout 60 bash -c "echo $name >$driver/unbind" && is_over && timeout 20 umount "$dir" &&
+	name=$(device_of "$tag")
+	timeout 60 bash -c "echo $name >$driver/unbind" && soon over && timeout 20 umount "$dir" &&
 		echo "$name" >"$driver/bind" && mount -t "$type" "$tag" "$dir" && [ $ok = 0 ] && works
 	result $? unbinding_ends_the_wait_for_nothing
 fi

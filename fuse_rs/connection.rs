@@ -22,7 +22,8 @@
 //!    which at most one is held at a time.
 //! 6. `Request::state`, a spinlock that nests inside any of these three.
 //!
-//! `InodeData::state`, `Expiry::ring` and `Connection::listener` are spinlocks that nest with none.
+//! `InodeData::state`, `Expiry::ring`, `Supers::members` and `Connection::listener` are spinlocks that
+//! nest with none.
 //! Wait queues synchronise themselves; their conditions may take spinlocks, so nobody is woken
 //! while one is held, nor is anything dropped that could sleep. All spinlocks are taken in process
 //! context.

@@ -24,7 +24,9 @@ pub(crate) mod poll;
 pub(crate) mod range;
 pub(crate) mod readdir;
 pub(crate) mod set_ids;
+pub(crate) mod submount;
 pub(crate) mod super_block;
+pub(crate) mod supers;
 pub(crate) mod xattr;
 
 use crate::control::Control;
@@ -50,7 +52,7 @@ pub(crate) type OpenFile<'a> = kernel_glue::vfs::file::OpenFileRef<'a, Fuse>;
 impl FileSystem for Fuse {
     type Shared = Control;
     type Config = options::Config;
-    type Super = mount::Mount;
+    type Super = mount::SuperData;
     type Inode = inode::InodeData;
     type Entry = expiry::Place;
     type Handle = handle::Handle;

@@ -11,6 +11,7 @@ use crate::connection::reply::Reply;
 use crate::connection::request::Completion;
 use crate::connection::Connection;
 use crate::filesystem::inode;
+use crate::filesystem::late::KeptInode;
 use crate::filesystem::Inode;
 use crate::page_cache::over::Over;
 use crate::prelude::*;
@@ -228,7 +229,7 @@ impl Asked {
     /// Asks, and waits for the answer. `fresh` is whether the piece was missing.
     fn send(mut self, fresh: bool) -> Result {
         self.answer.awaited = Some(fresh);
-        let inode = self.answer.inode.clone();
+        let inode: ARef<Inode> = (&*self.answer.inode).into();
         let node = inode::node(&inode)?;
         inode::connection(&inode).post(
             &self.op,
@@ -243,7 +244,7 @@ impl Asked {
 /// Takes the server's answer in, also when nobody waits for it any more. It keeps the inode, and so the
 /// map.
 struct Answer {
-    inode: ARef<Inode>,
+    inode: KeptInode,
     window: Arc<Window>,
     op: SetupMapping,
     /// The map waits for it, and whether the piece was missing there.

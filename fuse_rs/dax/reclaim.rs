@@ -15,9 +15,10 @@ use crate::connection::reply::Reply;
 use crate::connection::request::Completion;
 use crate::connection::Connection;
 use crate::filesystem::inode;
+use crate::filesystem::mount::Mount;
 use crate::filesystem::Inode;
-use crate::filesystem::SuperBlock;
 use crate::prelude::*;
+use fuse_pure::abi::ids::NodeId;
 use fuse_pure::logic::dax_window::Batch;
 use fuse_pure::logic::dax_window::RangeId;
 use fuse_pure::logic::dax_window::Ranges;
@@ -48,15 +49,15 @@ impl Look for Reclaimer {
 }
 
 /// Reclaims ranges of a mount's window, if there are few; whether to look again soon.
-pub(crate) fn make_room(sb: &SuperBlock) -> bool {
-    let Some(window) = &sb.data().window else {
+pub(crate) fn make_room(mount: &Mount) -> bool {
+    let Some(window) = &mount.window else {
         return false;
     };
-    if sb.data().connection.has_ended() {
+    if mount.connection.has_ended() {
         window.give_up();
         return false;
     }
-    let goes_on = reclaim_some(sb, window);
+    let goes_on = reclaim_some(mount, window);
     window.has_waiters() || goes_on && window.missing() > 0
 }
 
@@ -75,21 +76,21 @@ pub(super) fn take(inode: &Inode, window: &Arc<Window>) -> Result<RangeId> {
             return Err(ENOTCONN);
         }
         let reclaim = || {
-            reclaim_some(inode.super_block(), window);
+            reclaim_some(inode::mount(inode), window);
         };
         window.wait_for_free(reclaim, || connection.has_ended())?;
     }
 }
 
 /// Reclaims some of the ranges that are missing; whether it has.
-fn reclaim_some(sb: &SuperBlock, window: &Arc<Window>) -> bool {
+fn reclaim_some(mount: &Mount, window: &Arc<Window>) -> bool {
     let missing = window.missing();
     if missing == 0 {
         return false;
     }
     for _ in 0..TRIES {
         match window.choose(missing) {
-            Some(batch) if reclaim(sb, window, &batch) => return true,
+            Some(batch) if reclaim(mount, window, &batch) => return true,
             Some(_) => {}
             None => break,
         }
@@ -98,20 +99,33 @@ fn reclaim_some(sb: &SuperBlock, window: &Arc<Window>) -> bool {
 }
 
 /// Reclaims of a batch what can be; whether that is anything.
-fn reclaim(sb: &SuperBlock, window: &Arc<Window>, batch: &Batch) -> bool {
+fn reclaim(mount: &Mount, window: &Arc<Window>, batch: &Batch) -> bool {
+    let some = NodeId::from_server(batch.inode())
+        .ok_or(ENOENT)
+        .and_then(|node| {
+            mount
+                .supers
+                .with_inode(node, |inode| Ok(reclaim_of(inode, window, batch)))
+        });
+    some.unwrap_or_else(|_| {
+        for (range, _) in batch.ranges() {
+            window.spare(*range);
+        }
+        false
+    })
+}
+
+/// As [`reclaim`], from the inode.
+fn reclaim_of(inode: &Inode, window: &Arc<Window>, batch: &Batch) -> bool {
     let mut back = Back::new(window);
-    let inode = sb.find_inode(batch.inode());
-    let mut faults = inode.as_ref().and_then(|inode| inode.try_block_faults());
+    let mut faults = inode.try_block_faults();
     for (range, index) in batch.ranges() {
-        let taken = match (&inode, &mut faults) {
-            (Some(inode), Some(faults)) => {
-                let start = index.saturating_mul(RANGE);
-                window.is_unused(*range)
-                    && faults.unmap(start..start.saturating_add(RANGE))
-                    && take_out(inode, window, *range, *index)
-            }
-            _ => false,
-        };
+        let start = index.saturating_mul(RANGE);
+        let taken = faults.as_mut().is_some_and(|faults| {
+            window.is_unused(*range)
+                && faults.unmap(start..start.saturating_add(RANGE))
+                && take_out(inode, window, *range, *index)
+        });
         if taken {
             back.push(*range);
         } else {
@@ -120,8 +134,8 @@ fn reclaim(sb: &SuperBlock, window: &Arc<Window>, batch: &Batch) -> bool {
     }
     drop(faults);
     let some = !back.is_empty();
-    if let Some(node) = inode.as_ref().and_then(|inode| inode::node(inode).ok()) {
-        back.send(&sb.data().connection, node);
+    if let Ok(node) = inode::node(inode) {
+        back.send(inode::connection(inode), node);
     }
     some
 }

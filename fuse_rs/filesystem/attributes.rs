@@ -9,6 +9,7 @@ use super::inode::connection;
 use super::kept;
 use super::mount::Mount;
 use super::set_ids;
+use super::submount;
 use super::Dentry;
 use super::Fuse;
 use super::Inode;
@@ -130,8 +131,13 @@ fn store(inode: &Inode, attr: &Attributes, kept: bool) {
 }
 
 fn note_shown(inode: &Inode, attr: &Attributes) {
-    inode.set_number(attr.ino);
-    inode.data().set_shown(attr.ino, attr.perm, attr.blksize);
+    let ino = if inode.is_mount_point() {
+        submount::number(inode)
+    } else {
+        attr.ino
+    };
+    inode.set_number(ino);
+    inode.data().set_shown(ino, attr.perm, attr.blksize);
 }
 
 /// Takes attributes from a reply to a request that was made at `version`, unless the inode has

@@ -37,7 +37,7 @@ fn stale_if_missing(error: Error) -> Error {
 ///
 /// `EINTR` when the caller is killed before the handshake is over; `ENOTCONN` and the like.
 fn may_ask(sb: &SuperBlock) -> Result<bool> {
-    let connection = &sb.data().connection;
+    let connection = &sb.data().mount.connection;
     connection.wait_ready()?;
     Ok(connection.has(InitFlags::EXPORT_SUPPORT))
 }
@@ -47,7 +47,7 @@ fn look_up(sb: &SuperBlock, id: NodeId) -> Result<ARef<Inode>> {
     if !may_ask(sb)? {
         return Err(ESTALE);
     }
-    let connection = &sb.data().connection;
+    let connection = &sb.data().mount.connection;
     let node = ServerNode::not_looked_up(id)?;
     let version = connection.attr_version();
     let op = LookupSelf { node: id };

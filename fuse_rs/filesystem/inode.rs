@@ -5,6 +5,8 @@
 use super::attributes;
 use super::birth::Birth;
 use super::mount::Mount;
+use super::submount;
+use super::Fuse;
 use super::Inode;
 use super::SuperBlock;
 use crate::connection::node::NodePin;
@@ -26,6 +28,7 @@ use fuse_pure::op::FileType;
 use kernel::sync::aref::ARef;
 use kernel::sync::SetOnce;
 use kernel_glue::vfs::inode::Got;
+use kernel_glue::vfs::inode::NewInode;
 
 /// What changes together under the inode's own lock.
 pub(crate) struct InodeState {
@@ -227,7 +230,7 @@ impl InodeData {
 
 /// The inode's mount.
 pub(crate) fn mount(inode: &Inode) -> &Mount {
-    inode.super_block().data()
+    &inode.super_block().data().mount
 }
 
 /// The inode's connection.
@@ -266,11 +269,31 @@ pub(crate) fn make_root(sb: &SuperBlock, mode: u16) -> Result<ARef<Inode>> {
             new.data().node.populate(node);
             new.set_number(NodeId::ROOT.get());
             new.data().set_shown(NodeId::ROOT.get(), mode & 0o7777, 0);
-            let mode = attributes::judged_mode(sb.data(), mode);
-            let attr = attributes::of_root(&sb.data().connection.user_ns, mode);
+            let mount = &sb.data().mount;
+            let mode = attributes::judged_mode(mount, mode);
+            let attr = attributes::of_root(&mount.connection.user_ns, mode);
             new.set_attributes(&attr);
             let inode = new.finish(mode, 0);
             Ok(inode)
+        }
+        Got::Existing(_) => Err(EBUSY),
+    }
+}
+
+/// The root of what is mounted on `point`: another inode of the same node. Its attributes are asked for
+/// when somebody wants them.
+pub(crate) fn make_submounted_root(sb: &SuperBlock, point: &Inode) -> Result<ARef<Inode>> {
+    let node = node(point)?;
+    match sb.inode(node.id().get())? {
+        Got::New(new) => {
+            let connection = connection(point);
+            new.set_generation(point.generation());
+            new.data().node.populate(node.pin(connection).into_node());
+            new.set_number(node.id().get());
+            new.data()
+                .set_shown(node.id().get(), point.data().perm(), 0);
+            new.set_attributes(&attributes::of_root(&connection.user_ns, point.mode()));
+            Ok(new.finish(point.mode(), 0))
         }
         Got::Existing(_) => Err(EBUSY),
     }
@@ -301,24 +324,13 @@ pub(crate) fn from_entry(
     lookup: NodePin,
     version: AttrVersion,
 ) -> Result<ARef<Inode>> {
+    if submount::is_announced(&sb.data().mount, entry) {
+        let new = sb.new_mount_point(entry.node.get())?;
+        return Ok(initialised(sb, new, entry, lookup, version));
+    }
     for _ in 0..MAX_TRIES {
         match sb.inode(entry.node.get())? {
-            Got::New(new) => {
-                new.set_generation(entry.generation.0 as u32);
-                attributes::initialise(&new, entry, version);
-                new.data().node.populate(lookup.into_node());
-                if let Some(terms) = sb.data().connection.terms() {
-                    let regular = entry.attr.kind == FileType::Regular;
-                    if regular && dax::is_wanted(&new, entry.attr.flags) {
-                        new.use_memory();
-                    } else {
-                        new.allow_large_folios(most_of_a_folio(terms));
-                        new.spare_reclaim();
-                    }
-                }
-                let mode = attributes::judged_mode(sb.data(), entry.attr.mode());
-                return Ok(new.finish(mode, entry.attr.rdev));
-            }
+            Got::New(new) => return Ok(initialised(sb, new, entry, lookup, version)),
             Got::Existing(inode) => {
                 if is_other(&inode, entry) {
                     // The server uses the node id for something else now.
@@ -334,11 +346,37 @@ pub(crate) fn from_entry(
     Err(EIO)
 }
 
+/// Makes a new inode that of an entry.
+fn initialised(
+    sb: &SuperBlock,
+    new: NewInode<Fuse>,
+    entry: &Entry,
+    lookup: NodePin,
+    version: AttrVersion,
+) -> ARef<Inode> {
+    let mount = &sb.data().mount;
+    new.set_generation(entry.generation.0 as u32);
+    attributes::initialise(&new, entry, version);
+    new.data().node.populate(lookup.into_node());
+    if let Some(terms) = mount.connection.terms() {
+        let regular = entry.attr.kind == FileType::Regular;
+        if regular && dax::is_wanted(&new, entry.attr.flags) {
+            new.use_memory();
+        } else {
+            new.allow_large_folios(most_of_a_folio(terms));
+            new.spare_reclaim();
+        }
+    }
+    let mode = attributes::judged_mode(mount, entry.attr.mode());
+    new.finish(mode, entry.attr.rdev)
+}
+
 /// Whether `entry` is about another inode than the one we know under its node id.
 pub(crate) fn is_other(inode: &Inode, entry: &Entry) -> bool {
     inode.data().is_bad()
         || inode.generation() != entry.generation.0 as u32
         || inode.differs_in_type(entry.attr.mode())
+        || inode.is_mount_point() != submount::is_announced(mount(inode), entry)
 }
 
 /// Adds a lookup to the count of an inode that turned out to be the same as before.

@@ -7,14 +7,17 @@
 //! as sync(2). So the file system lives on until the server has everything. Only on a block device
 //! umount(2) waits, since the device is to be free afterwards.
 
-use super::inode;
+use super::supers;
 use super::Fuse;
 use super::Inode;
+use crate::connection::Connection;
 use crate::prelude::*;
+use core::ops::Deref;
 use fuse_pure::logic::generations::Generation;
 use fuse_pure::logic::generations::Generations;
 use kernel::impl_has_work;
 use kernel::new_work;
+use kernel::sync::aref::ARef;
 use kernel::workqueue::Work;
 use kernel::workqueue::WorkItem;
 use kernel_glue::sync::own_queue::OwnQueue;
@@ -86,6 +89,13 @@ impl Lateness {
         let _ = self.wait.wait(Signals::Killable, Wake::Shared, none);
     }
 
+    /// Waits until there are none. If the caller is killed, the connection ends, and with it the wait.
+    pub(crate) fn wait_or_end(&self, connection: &Arc<Connection>) {
+        supers::wait_or_end(&self.wait, connection, || {
+            self.state.lock().requests.is_idle()
+        });
+    }
+
     /// Waits until those are over that have begun.
     ///
     /// # Errors
@@ -103,14 +113,14 @@ impl Lateness {
 
 /// Begins such a request. Does not sleep.
 pub(crate) fn begin(inode: &Inode) -> Late {
-    let mount = inode::mount(inode);
-    let mut state = mount.late.state.lock();
+    let data = inode.super_block().data();
+    let mut state = data.late.state.lock();
     let generation = state.requests.begin();
-    if state.kept.is_none() && !mount.options.trusts_server() {
+    if state.kept.is_none() && !data.mount.options.trusts_server() {
         state.kept = inode.super_block().keep();
     }
     Late {
-        lateness: mount.late.clone(),
+        lateness: data.late.clone(),
         generation,
     }
 }
@@ -135,5 +145,32 @@ impl Drop for Late {
                 let _ = queue.enqueue(lateness.clone());
             }
         }
+    }
+}
+
+/// Keeps an inode for a request until that is over. The connection of a mount ends before its inodes
+/// go, but that of a submount need not, so there such a request is waited for.
+pub(crate) struct KeptInode {
+    // First: then nobody waits for it.
+    inode: ARef<Inode>,
+    #[expect(dead_code, reason = "held")]
+    late: Option<Late>,
+}
+
+impl From<&Inode> for KeptInode {
+    fn from(inode: &Inode) -> Self {
+        let is_submount = inode.super_block().data().is_submount;
+        Self {
+            inode: inode.into(),
+            late: is_submount.then(|| begin(inode)),
+        }
+    }
+}
+
+impl Deref for KeptInode {
+    type Target = Inode;
+
+    fn deref(&self) -> &Inode {
+        &self.inode
     }
 }

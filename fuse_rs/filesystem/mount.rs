@@ -12,8 +12,10 @@ use super::options;
 use super::options::Config;
 use super::options::MountOptions;
 use super::poll::Polled;
+use super::supers::Supers;
 use super::Fuse;
 use super::Inode;
+use super::SuperBlock;
 use crate::connection::init::Agreement;
 use crate::connection::overdue::Watch;
 use crate::connection::Connection;
@@ -48,7 +50,8 @@ use kernel_glue::virtio::driver::Device;
 /// Number of the file system for statfs(2).
 pub(crate) const MAGIC: u64 = 0x6573_5546;
 
-/// Data of a super block.
+/// What the super block of a mount shares with those of its submounts.
+#[pin_data]
 pub(crate) struct Mount {
     /// The way to the server.
     pub(crate) connection: Arc<Connection>,
@@ -58,8 +61,9 @@ pub(crate) struct Mount {
     control: Arc<Control>,
     /// Locks that the server does not keep after all.
     pub(crate) unkept: Unkept,
-    /// What is on its way to the server.
-    pub(crate) late: Arc<Lateness>,
+    /// All those super blocks.
+    #[pin]
+    pub(crate) supers: Supers,
     /// What of its pages is lent to WRITEs, if any is.
     pub(crate) lender: Option<Pin<KBox<Periodic<Lender>>>>,
     /// The DAX window, if there is one.
@@ -68,15 +72,110 @@ pub(crate) struct Mount {
     pub(crate) polled: Arc<Polled>,
     /// Shows the connection in the control file system.
     listing: SetOnce<Listing>,
-    /// Drops names whose time is over.
-    pub(crate) expiry: Option<Pin<KBox<Expiry>>>,
-    /// Says when.
-    clock: SetOnce<Pin<KBox<Periodic<Clock>>>>,
     /// Looks after requests that are not answered.
     watch: SetOnce<Pin<KBox<Periodic<Watch>>>>,
 }
 
+/// Data of a super block. The last of a connection ends it.
+pub(crate) struct SuperData {
+    /// What it shares.
+    pub(crate) mount: Arc<Mount>,
+    /// It is that of a submount.
+    pub(crate) is_submount: bool,
+    /// What is on its way to the server.
+    pub(crate) late: Arc<Lateness>,
+    /// Drops names whose time is over.
+    pub(crate) expiry: Option<Pin<KBox<Expiry>>>,
+    /// Says when.
+    clock: SetOnce<Pin<KBox<Periodic<Clock>>>>,
+}
+
+impl SuperData {
+    /// Of a super block that is to be filled.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(mount: Arc<Mount>, is_submount: bool) -> Result<KBox<Self>> {
+        let data = Self {
+            late: Lateness::new()?,
+            expiry: Expiry::new(mount.control.inval_wq())?,
+            clock: SetOnce::new(),
+            mount,
+            is_submount,
+        };
+        Ok(KBox::new(data, GFP_KERNEL)?)
+    }
+
+    /// What the super block is like.
+    pub(crate) fn settings<'a>(&self, subtype: Option<&'a CStr>) -> SuperSettings<'a> {
+        let options = &self.mount.options;
+        SuperSettings {
+            magic: MAGIC,
+            block_size: options.block_size.map_or(PAGE_SIZE, |size| size as usize),
+            subtype,
+            remembers_entries: self.expiry.is_some(),
+            suffix: match options.kind {
+                Kind::OnBlockDevice => c"-fuseblk",
+                Kind::OfUsers | Kind::OfSystem => c"",
+            },
+        }
+    }
+
+    /// The super block is about to be used: it has a root.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn start(&self, root: &Inode) -> Result {
+        self.mount.supers.add(root)?;
+        if let Some(expiry) = &self.expiry {
+            self.clock.populate(expiry.start(&self.mount.connection)?);
+        }
+        Ok(())
+    }
+}
+
 impl Mount {
+    /// What is not set up yet.
+    fn new(config: &Config, server: &Server, log: &MountLog<'_>) -> Result<Arc<Self>> {
+        let connection = Connection::new(log.user_namespace()?)?;
+        let window = match (server.window(), config.dax) {
+            (_, dax::Mode::Never) => None,
+            (Some(memory), _) => Some(Window::new(memory.clone(), &connection)?),
+            (None, dax::Mode::Always) => {
+                return Err(log.invalid(c"The device has no DAX window"));
+            }
+            (None, _) => None,
+        };
+        let options = MountOptions::from_config(config, log)?;
+        let lender = match config.kind {
+            Kind::OfUsers | Kind::OnBlockDevice => Lender::new(config.control.copy_after())?,
+            Kind::OfSystem => None,
+        };
+        let polled = Polled::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                options,
+                control: config.control.clone(),
+                connection,
+                window,
+                unkept: Unkept::none(),
+                supers <- Supers::new(),
+                lender,
+                polled,
+                listing: SetOnce::new(),
+                watch: SetOnce::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Whether what the server says are other file systems is mounted as such.
+    pub(crate) fn mounts_submounts(&self) -> bool {
+        self.options.kind == Kind::OfSystem
+    }
+
     /// Whether the kernel checks permissions, by mode and access control lists.
     pub(crate) fn judges(&self) -> bool {
         self.options.default_permissions || self.connection.has(InitFlags::POSIX_ACL)
@@ -103,7 +202,24 @@ impl Mount {
     }
 }
 
-/// Applies what has been agreed upon to the super block.
+/// Applies what has been agreed upon to a super block.
+pub(crate) fn apply(sb: &SuperBlock, terms: &Negotiated) {
+    sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
+    sb.set_large_read_bytes(terms.max_read as usize);
+    sb.set_time_granularity(terms.time_gran);
+    if terms.features.contains(InitFlags::HANDLE_KILLPRIV_V2) {
+        // Privileges others give the file end by the server, which is told of each change.
+        sb.remember_lack_of_privileges();
+    }
+    if terms.features.contains(InitFlags::ALLOW_IDMAP) {
+        sb.allow_id_maps();
+    }
+    if terms.features.contains(InitFlags::NO_EXPORT_SUPPORT) {
+        sb.forbid_decoding();
+    }
+}
+
+/// Applies what has been agreed upon to the mount.
 struct Apply {
     /// Any inode of it.
     root: ARef<Inode>,
@@ -111,21 +227,8 @@ struct Apply {
 
 impl Agreement for Apply {
     fn agreed(&self, terms: &Negotiated) {
-        let sb = self.root.super_block();
-        sb.set_readahead_bytes(sb.readahead_bytes().min(terms.max_readahead as usize));
-        sb.set_large_read_bytes(terms.max_read as usize);
-        sb.set_time_granularity(terms.time_gran);
-        if terms.features.contains(InitFlags::HANDLE_KILLPRIV_V2) {
-            // Privileges others give the file end by the server, which is told of each change.
-            sb.remember_lack_of_privileges();
-        }
-        if terms.features.contains(InitFlags::ALLOW_IDMAP) {
-            sb.allow_id_maps();
-        }
-        if terms.features.contains(InitFlags::NO_EXPORT_SUPPORT) {
-            sb.forbid_decoding();
-        }
-        let mount = sb.data();
+        apply(self.root.super_block(), terms);
+        let mount = super::inode::mount(&self.root);
         if mount.options.dax == dax::Mode::Always && terms.dax == Dax::Never {
             pr_warn!("the server cannot align what it shows in the DAX window: it is not used\n");
         }
@@ -198,14 +301,15 @@ impl MountOperations for Fuse {
             .is_some_and(|server| server.is_in_use()))
     }
 
-    fn is_wanted(config: &Config, data: &Mount) -> bool {
-        config
-            .server
-            .as_ref()
-            .is_some_and(|server| server.serves(&data.connection))
+    fn is_wanted(config: &Config, data: &SuperData) -> bool {
+        !data.is_submount
+            && config
+                .server
+                .as_ref()
+                .is_some_and(|server| server.serves(&data.mount.connection))
     }
 
-    fn new_super(config: &mut Config, log: &MountLog<'_>) -> Result<KBox<Mount>> {
+    fn new_super(config: &mut Config, log: &MountLog<'_>) -> Result<KBox<SuperData>> {
         let server = config
             .server
             .as_ref()
@@ -216,33 +320,7 @@ impl MountOperations for Fuse {
         if config.root_mode.is_none() {
             return Err(log.invalid(c"No rootmode specified"));
         }
-        let connection = Connection::new(log.user_namespace()?)?;
-        let window = match (server.window(), config.dax) {
-            (_, dax::Mode::Never) => None,
-            (Some(memory), _) => Some(Window::new(memory.clone(), &connection)?),
-            (None, dax::Mode::Always) => {
-                return Err(log.invalid(c"The device has no DAX window"));
-            }
-            (None, _) => None,
-        };
-        let mount = Mount {
-            options: MountOptions::from_config(config, log)?,
-            control: config.control.clone(),
-            connection,
-            window,
-            unkept: Unkept::none(),
-            late: Lateness::new()?,
-            lender: match config.kind {
-                Kind::OfUsers | Kind::OnBlockDevice => Lender::new(config.control.copy_after())?,
-                Kind::OfSystem => None,
-            },
-            polled: Polled::new()?,
-            listing: SetOnce::new(),
-            expiry: Expiry::new(config.control.inval_wq())?,
-            clock: SetOnce::new(),
-            watch: SetOnce::new(),
-        };
-        Ok(KBox::new(mount, GFP_KERNEL)?)
+        SuperData::new(Mount::new(config, server, log)?, false)
     }
 
     fn fill_super<'a>(
@@ -252,31 +330,16 @@ impl MountOperations for Fuse {
     ) -> Result<FilledSuper<'a, Self>> {
         let server = config.server.as_ref().ok_or(EINVAL)?;
         let root_mode = config.root_mode.ok_or(EINVAL)?;
-        let remembers_entries = sb.data().expiry.is_some();
-        let settings = SuperSettings {
-            magic: MAGIC,
-            block_size: match config.kind {
-                Kind::OnBlockDevice => config.block_size as usize,
-                Kind::OfUsers | Kind::OfSystem => PAGE_SIZE,
-            },
-            subtype: config.subtype.as_deref(),
-            remembers_entries,
-            suffix: match config.kind {
-                Kind::OnBlockDevice => c"-fuseblk",
-                Kind::OfUsers | Kind::OfSystem => c"",
-            },
-        };
+        let settings = sb.data().settings(config.subtype.as_deref());
         let sb = sb.set_up(&settings, log)?;
         let root = inode::make_root(sb.super_block(), root_mode)?;
         let agreement = KBox::new(Apply { root: root.clone() }, GFP_KERNEL)?;
-        let ears = KBox::new(Ears { root: root.clone() }, GFP_KERNEL)?;
-        let filled = sb.set_root(root)?;
+        let filled = sb.set_root(root.clone())?;
         let super_block = filled.super_block();
-        let mount = super_block.data();
+        let mount = &super_block.data().mount;
+        let ears = KBox::new(Ears(mount.clone()), GFP_KERNEL)?;
         mount.connection.listen(ears)?;
-        if let Some(expiry) = &mount.expiry {
-            mount.clock.populate(expiry.start(&mount.connection)?);
-        }
+        super_block.data().start(&root)?;
         server
             .attach(&mount.connection)
             .inspect_err(|_| log.error(c"The server has gone or was mounted meanwhile"))?;
@@ -304,6 +367,7 @@ impl MountOperations for Fuse {
             max_timeout: config.control.max_request_timeout(),
             page_size: PAGE_SIZE as u32,
             judges: mount.options.default_permissions,
+            submounts: mount.mounts_submounts(),
             dax: match mount.window {
                 Some(_) => mount.options.dax.offered(),
                 None => Dax::Never,

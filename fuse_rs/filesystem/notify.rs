@@ -5,8 +5,10 @@
 use super::attributes;
 use super::directory;
 use super::listing;
+use super::mount::Mount;
 use super::Fuse;
 use super::Inode;
+use super::SuperBlock;
 use crate::connection::notify::Audience;
 use crate::dax;
 use crate::page_cache;
@@ -17,50 +19,40 @@ use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::belief::Belief;
 use fuse_pure::op::notify::Notice;
 use fuse_pure::op::notify::Range;
-use kernel::sync::aref::ARef;
 use kernel_glue::mem::pages::PageData;
 use kernel_glue::vfs::dentry::KnownChild;
 
-/// A mount that hears of its server.
-pub(crate) struct Ears {
-    /// Any inode of it.
-    pub(crate) root: ARef<Inode>,
-}
-
-impl Ears {
-    fn inode(&self, node: NodeId) -> Result<ARef<Inode>> {
-        let sb = self.root.super_block();
-        sb.find_inode(node.get()).ok_or(ENOENT)
-    }
-}
+/// A mount that hears of its server. Lives until the mount stops listening.
+pub(crate) struct Ears(pub(crate) Arc<Mount>);
 
 impl Audience for Ears {
     fn notify(&self, notice: Notice<'_>, data: Option<&PageData>) -> Result {
+        let supers = &self.0.supers;
         match notice {
             Notice::Ready { kh } => {
-                super::inode::mount(&self.root).polled.wake(kh);
+                self.0.polled.wake(kh);
                 Ok(())
             }
-            Notice::InvalidInode { node, data } => invalid_inode(&*self.inode(node)?, data),
+            Notice::InvalidInode { node, data } => {
+                supers.with_inode(node, |inode| invalid_inode(inode, data))
+            }
             Notice::InvalidEntry {
                 parent,
                 name,
                 expire_only,
-            } => {
-                let dir = self.inode(parent)?;
-                directory::changed(&dir);
+            } => supers.with_inode(parent, |dir| {
+                directory::changed(dir);
                 dir.with_cached_child(name.as_bytes(), |entry| {
                     expired(&entry, expire_only);
                     Ok(())
                 })
-            }
+            }),
             Notice::Deleted {
                 parent,
                 child,
                 name,
-            } => {
-                let dir = self.inode(parent)?;
-                directory::changed(&dir);
+            } => supers.with_inode(parent, |dir| {
+                directory::changed(dir);
                 dir.with_cached_child(name.as_bytes(), |entry| {
                     expired(&entry, false);
                     match entry.dentry().inode() {
@@ -68,33 +60,32 @@ impl Audience for Ears {
                         None => Ok(()),
                     }
                 })
-            }
-            Notice::Store { node, offset, .. } => {
-                let inode = self.inode(node)?;
+            }),
+            Notice::Store { node, offset, .. } => supers.with_inode(node, |inode| {
                 if !inode.is_regular() {
                     return Err(EINVAL);
                 }
-                page_cache::write::store(&inode, offset, data.ok_or(EINVAL)?)
-            }
+                page_cache::write::store(inode, offset, data.ok_or(EINVAL)?)
+            }),
             Notice::Retrieve {
                 unique,
                 node,
                 offset,
                 len,
-            } => {
-                let inode = self.inode(node)?;
+            } => supers.with_inode(node, |inode| {
                 if !inode.is_regular() {
                     return Err(EINVAL);
                 }
-                page_cache::retrieve::retrieve(&inode, unique, offset, len)
-            }
+                page_cache::retrieve::retrieve(inode, unique, offset, len)
+            }),
             Notice::NewEpoch => {
-                let mount = super::inode::mount(&self.root);
-                mount.connection.begin_epoch();
-                if mount.expiry.is_some() {
-                    // The time of all names is over.
-                    self.root.super_block().drop_unused_names();
-                }
+                self.0.connection.begin_epoch();
+                supers.each(|sb| {
+                    if sb.data().expiry.is_some() {
+                        // The time of all names is over.
+                        sb.drop_unused_names();
+                    }
+                });
                 Ok(())
             }
             // The connection's own.
@@ -103,24 +94,27 @@ impl Audience for Ears {
     }
 
     fn prune(&self, node: NodeId) {
-        if let Ok(inode) = self.inode(node) {
+        // What is not known need not be given back.
+        let _ = self.0.supers.with_inode(node, |inode| {
             inode.drop_unused_names();
-        }
+            Ok(())
+        });
     }
 
     fn make_room(&self) -> bool {
-        dax::reclaim::make_room(self.root.super_block())
+        dax::reclaim::make_room(&self.0)
     }
 
     fn leave_window(&self) {
-        self.root.super_block().unmap_memory();
+        self.0.supers.each(SuperBlock::unmap_memory);
     }
 
     fn look_after(&self) {
-        let mount = super::inode::mount(&self.root);
-        if let Some(expiry) = &mount.expiry {
-            expiry.drop_over(&mount.connection);
-        }
+        self.0.supers.each(|sb| {
+            if let Some(expiry) = &sb.data().expiry {
+                expiry.drop_over(&self.0.connection);
+            }
+        });
     }
 }
 

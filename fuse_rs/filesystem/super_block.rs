@@ -4,7 +4,6 @@
 
 use super::inode;
 use super::kept;
-use super::mount::Mount;
 use super::mount::MAGIC;
 use super::options::MountOptions;
 use super::Dentry;
@@ -33,7 +32,7 @@ impl SuperOperations for Fuse {
     }
 
     fn statfs(root: &Dentry) -> Result<FsStatistics> {
-        let mount = root.super_block().data();
+        let mount = &root.super_block().data().mount;
         if !mount.allows_caller() {
             return Ok(FsStatistics {
                 magic: MAGIC,
@@ -62,7 +61,7 @@ impl SuperOperations for Fuse {
         if !mount.options.trusts_server() {
             return Ok(());
         }
-        mount.late.wait_for_begun()?;
+        root.super_block().data().late.wait_for_begun()?;
         // What has to be done does not depend on who asks for it.
         let envelope = Envelope::by_any_caller(inode::node(root)?);
         match mount.connection.call(&Syncfs, envelope) {
@@ -72,11 +71,11 @@ impl SuperOperations for Fuse {
     }
 
     fn umount_begin(sb: &SuperBlock) {
-        sb.data().connection.end(End::Unmounted);
+        sb.data().mount.connection.end(End::Unmounted);
     }
 
     fn show_options(sb: &SuperBlock, out: &SeqFile) {
-        let mount = sb.data();
+        let mount = &sb.data().mount;
         let options = &mount.options;
         if let Some(mode) = options.dax.name() {
             seq_print!(out, ",dax={}", mode);
@@ -106,20 +105,27 @@ impl SuperOperations for Fuse {
         }
     }
 
-    fn shutdown(mount: &Mount) {
-        let is_sound = !mount.connection.has_ended();
-        if mount.options.trusts_server() {
-            mount.late.wait();
+    fn shutdown(sb: &SuperBlock) {
+        let data = sb.data();
+        let (mount, connection) = (&data.mount, &data.mount.connection);
+        let is_sound = !connection.has_ended();
+        if data.is_submount {
+            data.late.wait_or_end(connection);
+        } else if mount.options.trusts_server() {
+            data.late.wait();
         }
-        if mount.options.trusts_server() && mount.connection.terms().is_some() {
+        if !mount.supers.remove(sb, connection) {
+            return;
+        }
+        if mount.options.trusts_server() && connection.terms().is_some() {
             // Such servers write their caches out now, and umount(2) returns when the device is
             // free. An error means that there is nobody who could.
-            let _ = mount.connection.call(&Destroy, Envelope::about_nothing());
+            let _ = connection.call(&Destroy, Envelope::about_nothing());
         }
-        mount.connection.stop_listening();
-        mount.connection.end_and_wait(End::Unmounted);
-        if let Some(carrier) = mount.connection.carrier() {
-            carrier.part(&mount.connection, is_sound);
+        connection.stop_listening();
+        connection.end_and_wait(End::Unmounted);
+        if let Some(carrier) = connection.carrier() {
+            carrier.part(connection, is_sound);
         }
     }
 }

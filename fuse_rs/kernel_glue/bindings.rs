@@ -30,6 +30,7 @@ pub(crate) use generated::*;
 
 // Opaque in the kernel crate's bindings, complete in ours.
 pub(crate) use generated::export_operations;
+pub(crate) use generated::fc_mount;
 pub(crate) use generated::filemap_get_folios;
 pub(crate) use generated::folio_batch;
 pub(crate) use generated::fs_context;

@@ -7,6 +7,7 @@
 #include <linux/fs_struct.h>
 #include <linux/backing-dev.h>
 #include <linux/miscdevice.h>
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/pid_namespace.h>

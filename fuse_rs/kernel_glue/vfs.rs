@@ -27,6 +27,7 @@ pub mod lock;
 pub mod page_ops;
 pub mod poll;
 pub mod remembered;
+pub mod submount;
 pub mod super_block;
 pub mod sysfs;
 pub mod value_tree;

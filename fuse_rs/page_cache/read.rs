@@ -19,6 +19,7 @@ use crate::connection::Connection;
 use crate::filesystem::attributes;
 use crate::filesystem::handle::Handle;
 use crate::filesystem::inode;
+use crate::filesystem::late::KeptInode;
 use crate::filesystem::Fuse;
 use crate::filesystem::Inode;
 use crate::filesystem::OpenFile;
@@ -29,7 +30,6 @@ use fuse_pure::abi::init::InitFlags;
 use fuse_pure::logic::attr_version::AttrVersion;
 use fuse_pure::logic::freshness::Fields;
 use fuse_pure::op::rw::Read;
-use kernel::sync::aref::ARef;
 use kernel_glue::mem::pages::PAGE_SIZE;
 use kernel_glue::mm::folio::FolioRun;
 use kernel_glue::mm::folio::LockedFolio;
@@ -42,7 +42,7 @@ use kernel_glue::vfs::page_ops::ReadStart;
 /// It keeps the inode, so that an inode whose folios wait for the server is not evicted:
 /// whoever needs memory would wait, too.
 struct Filled {
-    inode: ARef<Inode>,
+    inode: KeptInode,
     /// Version of the attributes when the request was made.
     version: AttrVersion,
     /// Told when it is over, also when the request is dropped.

@@ -19,13 +19,13 @@ use crate::connection::request::Completion;
 use crate::connection::Connection;
 use crate::filesystem::attributes;
 use crate::filesystem::inode;
+use crate::filesystem::late::KeptInode;
 use crate::filesystem::Inode;
 use crate::prelude::*;
 use fuse_pure::logic::prefix::Prefix;
 use fuse_pure::op::rw::Read;
 use fuse_pure::op::rw::Write;
 use fuse_pure::op::Operation;
-use kernel::sync::aref::ARef;
 use kernel_glue::mem::user_pages::UserPages;
 use kernel_glue::vfs::deferred::Deferred;
 use kernel_glue::vfs::deferred::Task;
@@ -55,7 +55,7 @@ pub(super) enum End {
 /// A transfer.
 #[pin_data]
 pub(super) struct Transfer {
-    inode: ARef<Inode>,
+    inode: KeptInode,
     whole: Whole,
     position: u64,
     len: usize,

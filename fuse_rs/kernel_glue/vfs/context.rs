@@ -5,15 +5,13 @@
 use super::caller::Gid;
 use super::caller::Uid;
 use super::caller::UserNamespace;
-use super::dentry::DentryOperations;
-use super::export::ExportOperations;
 use super::fs_type::Kind;
 use super::fs_type::TypeSlot;
+use super::submount;
+use super::submount::SubmountOperations;
 use super::super_block::drop_data;
 use super::super_block::FilledSuper;
 use super::super_block::NewSuper;
-use super::super_block::SuperOperations;
-use super::xattr::XattrOperations;
 use crate::bindings;
 use crate::dev::DeviceFile;
 use crate::dev::DeviceOperations;
@@ -106,7 +104,7 @@ impl MountLog<'_> {
     /// # Safety
     ///
     /// `fc` is a valid context while the value lives.
-    unsafe fn new(fc: *mut bindings::fs_context) -> Self {
+    pub(super) unsafe fn new(fc: *mut bindings::fs_context) -> Self {
         Self {
             // SAFETY: By the safety requirements.
             context: unsafe { NonNull::new_unchecked(fc) },
@@ -152,9 +150,7 @@ impl MountLog<'_> {
 }
 
 /// How a file system is mounted.
-pub trait MountOperations:
-    SuperOperations + DentryOperations + XattrOperations + ExportOperations
-{
+pub trait MountOperations: SubmountOperations {
     /// The options it knows as a file system of this kind.
     fn options(kind: Kind) -> &'static Options;
 
@@ -277,6 +273,11 @@ pub(crate) unsafe extern "C" fn init<T: MountOperations, const KIND: u8>(
 ) -> i32 {
     let fc = fc.cast::<bindings::fs_context>();
     c_result!({
+        // SAFETY: By the safety requirements; who makes a context of this purpose sets the rest.
+        let is_whole = unsafe { submount::set_up::<T>(fc) };
+        if is_whole {
+            return Ok(0);
+        }
         // SAFETY: By the safety requirements.
         let shared = unsafe { TypeSlot::<T::Shared>::shared(fc) };
         let private = KBox::new(
@@ -446,25 +447,38 @@ unsafe extern "C" fn get_tree<T: MountOperations>(fc: *mut bindings::fs_context)
                 .inspect_err(|_| log.error(c"The file system to be mounted again is gone"));
         }
         let data = T::new_super(&mut private.config, &log)?;
-        // SAFETY: The field is the file system's. When `sget_fc` makes a super block it takes
-        // the data out of the context, and the super block owns it from then on.
-        let done = unsafe {
-            (*fc).s_fs_info = KBox::into_raw(data).cast();
-            if block {
-                bindings::get_tree_bdev(fc, Some(fill_super::<T>))
-            } else {
-                bindings::get_tree_nodev(fc, Some(fill_super::<T>))
-            }
+        let get = if block {
+            bindings::get_tree_bdev
+        } else {
+            bindings::get_tree_nodev
         };
-        // SAFETY: What is still there was not taken, so no super block has it and nobody has seen
-        // it; it came from `KBox::into_raw` above.
-        unsafe {
-            drop_data::<T>((*fc).s_fs_info.cast());
-            (*fc).s_fs_info = core::ptr::null_mut();
-        }
-        to_result(done)?;
-        Ok(0)
+        // SAFETY: By the safety requirements; the callback is called with what was given.
+        unsafe { get_new::<T>(fc, data, |fc| get(fc, Some(fill_super::<T>))) }
     })
+}
+
+/// Makes a super block with this data by `get`.
+///
+/// # Safety
+///
+/// `fc` is a context of the file system that is asked for its tree, and `get` gets one.
+pub(super) unsafe fn get_new<T: SubmountOperations>(
+    fc: *mut bindings::fs_context,
+    data: KBox<T::Super>,
+    get: impl FnOnce(*mut bindings::fs_context) -> i32,
+) -> Result<i32> {
+    // SAFETY: The field is the file system's. When `sget_fc` makes a super block it takes the data
+    // out of the context, and the super block owns it from then on.
+    unsafe { (*fc).s_fs_info = KBox::into_raw(data).cast() };
+    let done = get(fc);
+    // SAFETY: What is still there was not taken, so no super block has it and nobody has seen it;
+    // it came from `KBox::into_raw` above.
+    unsafe {
+        drop_data::<T>((*fc).s_fs_info.cast());
+        (*fc).s_fs_info = core::ptr::null_mut();
+    }
+    to_result(done)?;
+    Ok(0)
 }
 
 /// Mounts a super block that exists already.

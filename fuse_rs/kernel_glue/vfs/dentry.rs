@@ -5,6 +5,7 @@
 use super::inode::Inode;
 use super::remembered;
 use super::remembered::Remembered;
+use super::submount;
 use super::super_block::SuperBlock;
 use super::FileSystem;
 use crate::bindings;
@@ -403,6 +404,7 @@ pub(crate) struct DentryTable<T>(PhantomData<T>);
 impl<T: DentryOperations> DentryTable<T> {
     const TABLE: bindings::dentry_operations = bindings::dentry_operations {
         d_revalidate: Some(revalidate::<T>),
+        d_automount: Some(submount::automount),
         ..pin_init::zeroed()
     };
 

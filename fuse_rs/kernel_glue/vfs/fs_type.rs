@@ -4,11 +4,11 @@
 
 use super::context::MountOperations;
 use super::super_block::drop_data;
+use super::super_block::SuperBlock;
 use super::super_block::SuperOperations;
 use super::FileSystem;
 use crate::bindings;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
@@ -192,8 +192,8 @@ unsafe extern "C" fn kill_sb<T: SuperOperations, const KIND: u8>(sb: *mut bindin
     // function drops; nothing uses it afterwards.
     unsafe {
         let data = (*sb).s_fs_info.cast::<T::Super>();
-        if let Some(data) = NonNull::new(data) {
-            T::shutdown(data.as_ref());
+        if !data.is_null() {
+            T::shutdown(SuperBlock::from_raw(sb));
         }
         if KIND == ON_BLOCK_DEVICE {
             bindings::kill_block_super(sb);

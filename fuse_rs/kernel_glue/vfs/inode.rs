@@ -64,7 +64,7 @@ pub enum Got<T: FileSystem> {
 }
 
 /// An inode that is not usable yet. Dropping it makes it go away.
-pub struct NewInode<T: FileSystem>(ARef<Inode<T>>);
+pub struct NewInode<T: FileSystem>(pub(super) ARef<Inode<T>>);
 
 impl<T: FileSystem> core::ops::Deref for NewInode<T> {
     type Target = Inode<T>;
@@ -127,7 +127,9 @@ impl<T: FileSystem> NewInode<T> {
                     bindings::init_special_inode(inode, mode, dev);
                 }
             }
-            bindings::unlock_new_inode(inode);
+            if bindings::fuse_rs_helper_inode_is_new(inode) {
+                bindings::unlock_new_inode(inode);
+            }
         }
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped, so the reference is moved out once.
@@ -137,11 +139,13 @@ impl<T: FileSystem> NewInode<T> {
 
 impl<T: FileSystem> Drop for NewInode<T> {
     fn drop(&mut self) {
-        // SAFETY: The inode is new and locked; this takes it out of the hash and drops one
+        // SAFETY: If the inode is locked it is new; this takes it out of the hash and drops one
         // reference, so we take another for the field's drop.
         unsafe {
-            bindings::ihold(self.0.as_ptr());
-            bindings::iget_failed(self.0.as_ptr());
+            if bindings::fuse_rs_helper_inode_is_new(self.0.as_ptr()) {
+                bindings::ihold(self.0.as_ptr());
+                bindings::iget_failed(self.0.as_ptr());
+            }
         }
     }
 }

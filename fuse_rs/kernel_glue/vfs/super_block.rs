@@ -9,6 +9,7 @@ use super::dentry::DentryOperations;
 use super::export::ExportOperations;
 use super::export::ExportTable;
 use super::inode::Inode;
+use super::submount::SubmountOperations;
 use super::xattr::HandlerTable;
 use super::xattr::XattrOperations;
 use super::FileSystem;
@@ -42,8 +43,8 @@ pub trait SuperOperations: FileSystem {
     fn show_options(sb: &SuperBlock<Self>, out: &SeqFile);
 
     /// Nobody uses the mount any more; its inodes are about to be dropped. Afterwards nothing may
-    /// hold a reference to an inode. May sleep.
-    fn shutdown(data: &Self::Super);
+    /// hold a reference to an inode. It may be one that was not filled. May sleep.
+    fn shutdown(sb: &SuperBlock<Self>);
 }
 
 /// A mounted super block.
@@ -178,7 +179,7 @@ pub struct SuperSettings<'a> {
 
 impl<'a, T> NewSuper<'a, T>
 where
-    T: SuperOperations + XattrOperations + DentryOperations + ExportOperations,
+    T: SubmountOperations + XattrOperations + DentryOperations + ExportOperations,
 {
     /// Wraps a super block that is being filled.
     ///

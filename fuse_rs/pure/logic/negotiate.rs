@@ -19,6 +19,8 @@ pub enum Support {
     WithWindow,
     /// Offered if there is one, and the server is to say which files are to use it.
     WithChoice,
+    /// Offered if the client mounts what the server says are other file systems.
+    WithSubmounts,
     /// Not offered; the reason is for people.
     Not(&'static str),
 }
@@ -47,6 +49,7 @@ macro_rules! features {
 use Support::Not;
 use Support::Offered;
 use Support::WithChoice;
+use Support::WithSubmounts;
 use Support::WithWindow;
 
 features! {
@@ -77,7 +80,7 @@ features! {
     NO_OPENDIR_SUPPORT: Offered;
     EXPLICIT_INVAL_DATA: Offered;
     MAP_ALIGNMENT: WithWindow;
-    SUBMOUNTS: Not("only virtio-fs uses it");
+    SUBMOUNTS: WithSubmounts;
     HANDLE_KILLPRIV_V2: Offered;
     SETXATTR_EXT: Offered;
     INIT_EXT: Offered;
@@ -106,11 +109,12 @@ pub enum Dax {
 }
 
 /// The flags that are offered.
-pub fn offered(dax: Dax) -> InitFlags {
+pub fn offered(dax: Dax, submounts: bool) -> InitFlags {
     let is_offered = |support| match support {
         Offered => true,
         WithWindow => dax != Dax::Never,
         WithChoice => dax == Dax::Inode,
+        WithSubmounts => submounts,
         Not(_) => false,
     };
     FEATURES.iter().fold(InitFlags::empty(), |set, feature| {
@@ -141,6 +145,8 @@ pub struct Offer {
     pub page_size: u32,
     /// Which files are to use the DAX window.
     pub dax: Dax,
+    /// What the server says are other file systems is mounted as such.
+    pub submounts: bool,
     /// The kernel checks permissions, whatever the server says.
     pub judges: bool,
 }
@@ -203,7 +209,7 @@ pub enum Refusal {
 impl Offer {
     /// The body of INIT.
     pub fn request(&self) -> InitIn {
-        let flags = offered(self.dax);
+        let flags = offered(self.dax, self.submounts);
         InitIn {
             major: abi::MAJOR,
             minor: abi::MINOR,
@@ -245,7 +251,7 @@ impl Offer {
         } else {
             low
         }
-        .intersect(offered(self.dax));
+        .intersect(offered(self.dax, self.submounts));
         // An older server that keeps locks keeps both sorts.
         let both = out.minor < FLOCK_MINOR && features.contains(InitFlags::POSIX_LOCKS);
         let features = features.with(InitFlags::when(both, InitFlags::FLOCK_LOCKS));
@@ -353,6 +359,7 @@ mod tests {
             max_timeout: 0,
             page_size: 4096,
             dax: Dax::Never,
+            submounts: false,
             judges: false,
         }
     }
@@ -509,7 +516,7 @@ mod tests {
         let n = offer().accept(o.as_bytes()).unwrap();
         // The one excludes the other.
         let explicit = InitFlags::EXPLICIT_INVAL_DATA;
-        assert_eq!(n.features, offered(Dax::Never).without(explicit));
+        assert_eq!(n.features, offered(Dax::Never, false).without(explicit));
         o.flags = explicit.low();
         let n = offer().accept(o.as_bytes()).unwrap();
         assert!(n.features.contains(explicit));
@@ -554,6 +561,20 @@ mod tests {
         assert_eq!(terms(Dax::Inode, align.with(inode), 12), Dax::Inode);
         assert_eq!(terms(Dax::Inode, align, 12), Dax::Never);
         assert_eq!(terms(Dax::Never, align.with(inode), 12), Dax::Never);
+    }
+
+    #[test]
+    fn submounts_are_offered_where_they_are_mounted() {
+        let has = |submounts| {
+            let request = Offer {
+                submounts,
+                ..offer()
+            }
+            .request();
+            InitFlags::from_halves(request.flags, request.flags2).contains(InitFlags::SUBMOUNTS)
+        };
+        assert!(has(true));
+        assert!(!has(false));
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn offer() -> impl Strategy<Value = Offer> {
             max_timeout: timeouts.1,
             page_size: 4096,
             dax: Dax::Inode,
+            submounts: true,
             judges: false,
         })
 }
@@ -89,7 +90,7 @@ proptest! {
     fn negotiation_stays_within_limits(offer in offer(), body in init_body()) {
         if let Ok(terms) = offer.accept(&body) {
             prop_assert!(terms.minor >= 12 && terms.minor <= 46);
-            prop_assert_eq!(terms.features.without(offered(Dax::Inode)), InitFlags::empty());
+            prop_assert_eq!(terms.features.without(offered(Dax::Inode, true)), InitFlags::empty());
             prop_assert!(terms.max_readahead <= offer.max_readahead);
             prop_assert!(terms.max_write >= 4096);
             prop_assert!(terms.max_pages >= 1);

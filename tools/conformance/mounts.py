@@ -148,8 +148,11 @@ class Mount:
 
 
 def daemon_and_options(text):
-    """What a table says of a mount: options of passthrough_ll, or a device."""
-    return (text, ()) if isinstance(text, str) else ("passthrough_ll", text)
+    """What a table says of a mount: options of passthrough_ll, or a device, and options behind -o."""
+    if not isinstance(text, str):
+        return "passthrough_ll", text
+    device, _, options = text.partition(" -o ")
+    return device, tuple(options.split(",")) if options else ()
 
 
 def outcome(driver, options, needs, work, daemon="passthrough_ll"):

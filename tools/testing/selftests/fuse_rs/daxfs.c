@@ -107,20 +107,28 @@ static int make(const char *name)
 	return fd;
 }
 
+bool dax_has_data(size_t at, size_t size)
+{
+	size_t page = at / PAGE, pages = PIECE / 4 / PAGE;
+
+	return (page + 2) % pages < 6 || page == (size - 1) / PAGE;
+}
+
 void dax_file(const char *name, size_t size)
 {
 	int fd = make(name);
-	char *data = malloc(size);
+	char page[PAGE];
 
-	for (size_t at = 0; at < size; at++)
-		data[at] = old(at);
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, data + done, size - done);
+	CHECK_EQ(ftruncate(fd, size), 0);
+	for (size_t at = 0; at < size; at += PAGE) {
+		size_t len = size - at < PAGE ? size - at : PAGE;
 
-		CHECK(n > 0);
-		done += n;
+		if (!dax_has_data(at, size))
+			continue;
+		for (size_t i = 0; i < len; i++)
+			page[i] = old(at + i);
+		CHECK_EQ(pwrite(fd, page, len, at), len);
 	}
-	free(data);
 	close(fd);
 }
 
@@ -132,18 +140,30 @@ void dax_sparse(const char *name, off_t size)
 	close(fd);
 }
 
-void dax_start(size_t size)
+static void start_dax(void)
 {
-	dax_file("file", size);
 	dax_mount("dax=always");
 	w = another(O_RDWR, "file");
 	dax_recount();
+}
+
+void dax_start(size_t size)
+{
+	dax_file("file", size);
+	start_dax();
 }
 
 void dax_start_mapped(size_t size, int prot)
 {
 	dax_start(size);
 	CHECK_EQ(tell(&w, file_map, (size + PAGE - 1) / PAGE, prot), 0);
+}
+
+void dax_start_large(int pieces)
+{
+	dax_sparse("file", (off_t)pieces * PIECE);
+	start_dax();
+	CHECK_EQ(tell(&w, file_map, (long)pieces * PIECE / PAGE, RW), 0);
 }
 
 void dax_stop(void)

@@ -18,14 +18,18 @@
 /* Mounts it with these options; `fs` is set as far as workers and paths need it. */
 void dax_mount(const char *options);
 void dax_umount(void);
-/* Makes a file of so many bytes, old(at) each, on the host. */
+/* Makes a file of so many bytes on the host: old(at) where it has data, else zeroes. */
 void dax_file(const char *name, size_t size);
+/* Whether it has data there: around the quarters of pieces, and in the last page. */
+bool dax_has_data(size_t at, size_t size);
 /* One of zeroes. */
 void dax_sparse(const char *name, off_t size);
 /* A mount with dax=always, with `file` of so many bytes, and worker `w`, which has opened it. */
 void dax_start(size_t size);
 /* The same, and the worker maps it. */
 void dax_start_mapped(size_t size, int prot);
+/* The same with a file of so many pieces, all zeroes. */
+void dax_start_large(int pieces);
 /* Ends the worker and unmounts. */
 void dax_stop(void);
 /* The path of a file on the host. */

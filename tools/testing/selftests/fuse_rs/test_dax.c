@@ -46,7 +46,7 @@ TEST(reads_within_the_size_ask_for_no_data)
 	fd = open_file(O_RDONLY);
 	CHECK_EQ(pread(fd, buf, 2 * PIECE + 300, 0), 2 * PIECE + 100);
 	for (size_t at = 0; at < 2 * PIECE + 100; at += 50)
-		CHECK_EQ(buf[at], old(at));
+		CHECK_EQ(buf[at], dax_has_data(at, 2 * PIECE + 100) ? old(at) : 0);
 	CHECK_EQ(pread(fd, buf, 4000, PIECE - 2000), 4000);
 	CHECK_EQ(buf[0], old(PIECE - 2000));
 	CHECK_EQ(buf[3999], old(PIECE + 1999));
@@ -100,7 +100,7 @@ TEST(what_makes_a_file_longer_is_sent)
 	dax_stop();
 }
 
-/* Until the file has this size: whatever size is seen, all of that is data. */
+/* Until the file has this size: whatever size is seen, all of that is data, also in a mapping. */
 static long check_growth(long size, long b)
 {
 	static char buf[256 * 1024];
@@ -109,11 +109,13 @@ static long check_growth(long size, long b)
 	do {
 		if (fstat(the_file, &st))
 			return -1;
-		if (pread(the_file, buf, st.st_size, 0) != st.st_size)
+		if (st.st_size > 0 && dax_load(st.st_size - 1, 0) != 'w')
 			return 1;
+		if (pread(the_file, buf, st.st_size, 0) != st.st_size)
+			return 2;
 		for (off_t at = 0; at < st.st_size; at++)
 			if (buf[at] != 'w')
-				return 2;
+				return 3;
 	} while (st.st_size < size);
 	return 0;
 }
@@ -125,6 +127,7 @@ TEST(size_and_data_change_together)
 
 	dax_start(0);
 	reader = another(O_RDONLY, "file");
+	CHECK_EQ(tell(&reader, file_map, steps * step_len / PAGE + 1, PROT_READ), 0);
 	begin(&reader, check_growth, steps * step_len, 0);
 	for (int i = 0; i < steps; i++)
 		CHECK_EQ(tell(&w, file_write, i * step_len, step_len), step_len);
@@ -380,7 +383,7 @@ TEST(a_piece_that_is_mapped_aligned_takes_one_fault)
 	const int pages = PIECE / PAGE;
 	long got;
 
-	dax_start(3 * PIECE);
+	dax_start_large(2);
 	got = tell(&w, count_faults, 0, 0);
 	printf("# aligned: %ld faults\n", got);
 	CHECK(got >= 1 && got < pages / 8);
@@ -427,9 +430,9 @@ TEST(the_first_store_asks_for_what_can_be_written)
 
 TEST(an_eviction_gives_all_back_at_once)
 {
-	dax_start(6 * PIECE);
+	dax_start_large(6);
 	for (int i = 0; i < 6; i++)
-		CHECK_EQ(tell(&w, file_read, i * PIECE, 0), old(i * PIECE));
+		CHECK_EQ(tell(&w, file_read, i * PIECE, 0), 0);
 	shown(6);
 	dismiss(&w);
 	drop_caches("2");
@@ -498,7 +501,7 @@ TEST(two_mappings_and_the_host_agree)
 	dax_start_mapped(2 * PIECE, RW);
 	other = another(O_RDWR, "file");
 	CHECK_EQ(tell(&other, file_map, 2 * PIECE / PAGE, RW), 0);
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 20; i++) {
 		size_t at = i % 2 * PIECE + i * 137;
 
 		store_there(at, 'a' + i % 26);

@@ -405,6 +405,23 @@ impl Connection {
     /// Ends the connection: everything that waits gets an error, and nothing new is taken.
     pub(crate) fn end(self: &Arc<Self>, how: End) {
         let _work = self.work();
+        self.close(how);
+        self.abort_each(|| self.in_flight.lock().take_any());
+    }
+
+    /// As [`Connection::end`], for want of answers: a carrier breaks off, so that callers who hear of
+    /// the end have their memory for themselves. May sleep, but not for the server.
+    pub(crate) fn break_off(self: &Arc<Self>, how: End) {
+        self.close(how);
+        if let Some(carrier) = self.carrier() {
+            carrier.break_off(self);
+        }
+        self.end(how);
+    }
+
+    /// Takes nothing new, and answers what the server has not got. Done once.
+    fn close(self: &Arc<Self>, how: End) {
+        let _work = self.work();
         let forgets = {
             let mut queue = self.queue.lock();
             if !queue.disconnect(how) {
@@ -418,7 +435,6 @@ impl Connection {
         self.ready_wait.wake_all();
         self.abort_each(|| self.background.lock().pop());
         self.abort_each(|| self.queue.lock().next_request());
-        self.abort_each(|| self.in_flight.lock().take_any());
         self.readable.wake_all();
         self.fasync.signal_readable();
     }

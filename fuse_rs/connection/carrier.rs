@@ -32,6 +32,10 @@ pub(crate) trait Carrier: Send + Sync {
     /// There are forgets or interrupts. Must not sleep.
     fn fetch_others(&self, connection: &Connection);
 
+    /// The connection has ended, and its server may not answer: if it is under way for the connection, it
+    /// breaks off. May sleep, but not for the server.
+    fn break_off(&self, connection: &Arc<Connection>);
+
     /// Nothing is brought any more. With `patience`, waits until it is not under way for the connection;
     /// without, or if the caller is killed, it breaks off.
     fn part(&self, connection: &Arc<Connection>, patience: bool);

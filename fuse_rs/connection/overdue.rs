@@ -47,7 +47,7 @@ impl Look for Watch {
         let overdue = self.connection.waiting() > 0 && self.connection.has_older(since);
         if overdue {
             warn_ratelimited!("a request is overdue: the connection is ended\n");
-            self.connection.end(End::Aborted);
+            self.connection.break_off(End::Aborted);
         }
         !overdue
     }

@@ -71,7 +71,7 @@ impl SuperOperations for Fuse {
     }
 
     fn umount_begin(sb: &SuperBlock) {
-        sb.data().mount.connection.end(End::Unmounted);
+        sb.data().mount.connection.break_off(End::Unmounted);
     }
 
     fn show_options(sb: &SuperBlock, out: &SeqFile) {

@@ -185,7 +185,7 @@ pub(super) fn wait_or_end(
         .wait(Signals::Killable, Wake::Shared, &mut over)
         .is_err()
     {
-        connection.end(End::Aborted);
+        connection.break_off(End::Aborted);
         queue.wait_uninterruptible(over);
     }
 }

@@ -50,6 +50,10 @@ impl Carrier for Device<FsDevice> {
         while bring_forgets(self, connection) != Brought::Nothing {}
     }
 
+    fn break_off(&self, connection: &Arc<Connection>) {
+        device::break_off(self, connection);
+    }
+
     fn part(&self, connection: &Arc<Connection>, patience: bool) {
         device::detach(self, connection, patience);
     }

@@ -132,6 +132,15 @@ impl Flight {
         }
     }
 
+    /// The device was reset.
+    pub(super) fn lose(&mut self) {
+        let ended = self
+            .0
+            .as_ref()
+            .is_some_and(|voyage| voyage.connection.has_ended());
+        self.end(Err(if ended { ECONNABORTED } else { ENOTCONN }));
+    }
+
     /// The request is over: with a reply of so many bytes, or without.
     pub(super) fn end(&mut self, answer: Result<usize>) {
         let Some(Voyage {

@@ -256,11 +256,16 @@ pub(super) fn detach(device: &Device<FsDevice>, connection: &Arc<Connection>, pa
         // Who is killed does not wait any longer.
         let _ = device.idle.wait(Signals::Killable, Wake::Shared, idle);
     }
-    if !idle() {
+    break_off(device, connection);
+    device.release();
+}
+
+/// Resets the device if it still has requests of this connection.
+pub(super) fn break_off(device: &Device<FsDevice>, connection: &Arc<Connection>) {
+    if device.serves(connection) && device.out.load(Acquire) > 0 {
         pr_warn!("a virtio-fs device does not answer, and is reset\n");
         device.restart();
     }
-    device.release();
 }
 
 /// Has a device bring the requests of a connection.
@@ -412,7 +417,7 @@ impl Driver for FsDevice {
     fn lost(device: &Arc<Device<Self>>, cargo: Cargo) {
         match cargo {
             Cargo::Request(mut flight) => {
-                flight.end(Err(ENOTCONN));
+                flight.lose();
                 device.keep_flight(flight);
                 device.remove_one();
             }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::wire::{self, Header, OPCODES};
 
+/// Where the flags of the attributes are in the reply to a LOOKUP.
+const ENTRY_FLAGS: usize = wire::OUT_HEADER + 40 + 84;
+
 /// How a reply is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -26,6 +29,9 @@ pub enum Kind {
     /// The reply lacks its second half, or is as long as there is room, and says so.
     Cut,
     Grow,
+    /// Of an entry, it says that it is the root of another file system if it is none, and the other
+    /// way round.
+    Submount,
     /// There is no reply, ever.
     Silent,
     /// The reply comes after so many milliseconds; other requests are served meanwhile.
@@ -48,6 +54,7 @@ impl Kind {
             ("len-long", Kind::LenLong),
             ("cut", Kind::Cut),
             ("grow", Kind::Grow),
+            ("submount", Kind::Submount),
             ("silent", Kind::Silent),
         ];
         kinds.iter().find(|kind| kind.0 == text).map(|kind| kind.1)
@@ -93,6 +100,11 @@ impl Answer {
             Kind::LenLong => set_len(&mut self.reply, len + 4096),
             Kind::Cut => self.resize(wire::OUT_HEADER + len.saturating_sub(wire::OUT_HEADER) / 2),
             Kind::Grow => self.resize(room),
+            Kind::Submount => {
+                if let Some(flags) = self.reply.get_mut(ENTRY_FLAGS) {
+                    *flags ^= 1;
+                }
+            }
             Kind::Silent => return None,
             Kind::Late(millis) => self.delay = Duration::from_millis(millis),
         }

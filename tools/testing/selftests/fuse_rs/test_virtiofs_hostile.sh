@@ -13,7 +13,7 @@ if [ -z "$tag" ] || ! timeout 30 mount -t "$type" "$tag" "$dir" 2>/dev/null; the
 	echo "ok 1 virtiofs_hostile # SKIP no device that misbehaves for $type"
 	exit 4
 fi
-echo "1..17"
+echo "1..22"
 
 # The next replies to an opcode are wrong in a way.
 order() { # kind, opcode, how many
@@ -67,6 +67,38 @@ result $? half_a_reply_is_an_error
 order error-huge FORGET && order unique STATFS && fails stat -f "$dir" && works
 result $? one_error_is_not_another_ones
 
+mkdir "$dir/sub" "$dir/sub/deeper" && echo below >"$dir/sub/deeper/below"
+below() { [ "$(timeout 20 cat "$dir/sub/deeper/below")" = below ]; }
+order submount LOOKUP && timeout 20 stat "$dir/file" >/dev/null && works
+result $? a_file_is_no_submount
+# As a submount it is mounted, by the next look it is none, and what was mounted goes.
+order submount LOOKUP && below && below && order submount LOOKUP 3 && below && below && works &&
+	(cd "$dir/sub/deeper" && order submount LOOKUP 2 && ls "$dir/sub" >/dev/null; below) && rm -r "$dir/sub" && works
+result $? a_directory_may_become_a_submount_and_back
+
+# How long syncfs takes when the reply to a WRITE of what was stored to a mapping takes three seconds.
+late_sync() {
+	python3 - "$dir/stored" <<'P'
+import ctypes, mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+os.ftruncate(fd, 4096)
+memory = mmap.mmap(fd, 4096)
+memory[:6] = b"stored"
+try:
+    os.stat(os.path.dirname(sys.argv[1]) + "/misbehave,late=3000,WRITE")
+except OSError:
+    pass
+began = time.time()
+failed = ctypes.CDLL(None).syncfs(fd)
+took = time.time() - began
+os._exit(0 if failed == 0 and took > 2.8 else 1)
+P
+}
+if rs_only syncfs_waits_for_what_is_on_its_way "asks the server to sync before it has all"; then
+	late_sync && works
+	result $? syncfs_waits_for_what_is_on_its_way
+fi
+
 order late=1500 STATFS && start=$(date +%s%N) && timeout 20 stat -f "$dir" >/dev/null &&
 	[ $((($(date +%s%N) - start) / 1000000)) -ge 1400 ] && works
 result $? a_late_reply_is_waited_for
@@ -100,9 +132,13 @@ umount "$tiny"
 rmdir "$tiny"
 
 # Has a process wait for a reply that never comes.
-wait_for_nothing() {
-	order silent STATFS
-	stat -f "$dir" >/dev/null 2>&1 &
+wait_for_nothing() { # opcode
+	local opcode=${1:-STATFS}
+	order silent "$opcode"
+	case $opcode in
+	STATFS) stat -f "$dir" ;;
+	READ) cat "$dir/unread" ;;
+	esac >/dev/null 2>&1 &
 	waiter=$!
 	sleep 1
 	kill -0 $waiter && works
@@ -119,8 +155,52 @@ if rs_only unmounting_by_force_ends_the_wait_for_nothing "$why"; then
 	ok=$?
 	timeout 60 umount -f "$dir" 2>/dev/null
 	soon over && umount "$dir" 2>/dev/null
-	[ $ok = 0 ] && ! grep -q " $dir " /proc/mounts && mount -t "$type" "$tag" "$dir" && works
+	[ $ok = 0 ] && ! mounted && mount -t "$type" "$tag" "$dir" && works
 	result $? unmounting_by_force_ends_the_wait_for_nothing
+fi
+
+if rs_only unmounting_by_force_ends_the_wait_for_a_page "$why"; then
+	echo unread >"$dir/unread"
+	umount "$dir" && mount -t "$type" "$tag" "$dir"
+	works
+	wait_for_nothing READ
+	ok=$?
+	timeout 60 umount -f "$dir" 2>/dev/null
+	soon over && umount "$dir" 2>/dev/null
+	[ $ok = 0 ] && ! mounted && mount -t "$type" "$tag" "$dir" && works
+	result $? unmounting_by_force_ends_the_wait_for_a_page
+fi
+
+# Reads into memory, and watches it when that has failed: 0 if nothing comes there any more.
+overdue() {
+	python3 - "$dir/overdue" <<'P'
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT)
+memory = mmap.mmap(-1, 1 << 20)
+began = time.time()
+try:
+    os.preadv(fd, [memory], 0)
+    sys.exit(1)
+except OSError:
+    took = time.time() - began
+memory[:] = bytes(1 << 20)
+print(f"# ended after {took:.0f} s")
+while time.time() < began + 60:
+    time.sleep(0.5)
+sys.exit(0 if took < 50 and memory[:] == bytes(1 << 20) else 2)
+P
+}
+timeout=/proc/sys/fs/fuse/default_request_timeout
+if [ -w $timeout ] && rs_only a_late_reply_does_no_harm "writes to memory that it has given back"; then
+	head -c 1048576 /dev/urandom >"$dir/overdue"
+	umount "$dir"
+	echo 15 >$timeout
+	mount -t "$type" "$tag" "$dir"
+	works && order late=55000 READ && overdue
+	ok=$?
+	echo 0 >$timeout
+	! timeout 20 ls "$dir" >/dev/null 2>&1 && umount "$dir" && mount -t "$type" "$tag" "$dir" && works && [ $ok = 0 ]
+	result $? a_late_reply_does_no_harm
 fi
 
 if rs_only unbinding_ends_the_wait_for_nothing "$why"; then

@@ -24,6 +24,7 @@ use fuse_pure::op::xattr::Listxattr;
 use fuse_pure::op::xattr::Removexattr;
 use fuse_pure::op::xattr::Setxattr;
 use kernel_glue::mem::pages::PageData;
+use kernel_glue::vfs::xattr::LazyName;
 use kernel_glue::vfs::xattr::XattrBuffer;
 use kernel_glue::vfs::xattr::XattrOperations;
 
@@ -54,14 +55,14 @@ fn wanted(to: &XattrBuffer<'_>) -> u32 {
 }
 
 /// As the operation, but with `ENOSYS` as an error.
-fn get(inode: &Inode, name: &[u8], to: XattrBuffer<'_>) -> Result<usize> {
+fn get<'n>(inode: &Inode, name: impl FnOnce() -> &'n [u8], to: XattrBuffer<'_>) -> Result<usize> {
     let (connection, envelope) = about(inode)?;
     if connection.lacks(Opcode::Getxattr) {
         // Asked for at each write.
         return Err(ENOSYS);
     }
     let op = Getxattr {
-        name: name_of(name)?,
+        name: name_of(name())?,
         size: wanted(&to),
     };
     let (len, reply) = connection.call_for_bytes(&op, envelope)?;
@@ -116,8 +117,8 @@ fn judges_by_acls(inode: &Inode) -> bool {
 }
 
 impl XattrOperations for Fuse {
-    fn get_xattr(inode: &Inode, name: &[u8], to: XattrBuffer<'_>) -> Result<usize> {
-        get(inode, name, to).map_err(unsupported)
+    fn get_xattr(inode: &Inode, name: LazyName<'_>, to: XattrBuffer<'_>) -> Result<usize> {
+        get(inode, || name.bytes(), to).map_err(unsupported)
     }
 
     fn set_xattr(inode: &Inode, name: &[u8], value: &[u8], flags: u32) -> Result {
@@ -148,7 +149,7 @@ impl XattrOperations for Fuse {
         if !passes_acls(inode) {
             return Err(EOPNOTSUPP);
         }
-        match get(inode, name, to) {
+        match get(inode, || name, to) {
             // Without attributes there are no lists.
             Err(ENOSYS) => Ok(0),
             other => other,

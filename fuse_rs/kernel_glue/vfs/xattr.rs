@@ -61,10 +61,22 @@ impl<'a> XattrBuffer<'a> {
     }
 }
 
+/// The name of an attribute, of which nobody has looked at the length yet.
+pub struct LazyName<'a>(*const kernel::ffi::c_char, PhantomData<&'a CStr>);
+
+impl<'a> LazyName<'a> {
+    /// It, complete and not empty.
+    pub fn bytes(&self) -> &'a [u8] {
+        // SAFETY: It wraps a string that lives for `'a`.
+        unsafe { CStr::from_char_ptr(self.0) }.to_bytes()
+    }
+}
+
 /// Operations on extended attributes. Names are complete and not empty. All may sleep.
 pub trait XattrOperations: FileSystem {
-    /// Reads an attribute; returns its size.
-    fn get_xattr(inode: &Inode<Self>, name: &[u8], to: XattrBuffer<'_>) -> Result<usize>;
+    /// Reads an attribute; returns its size. Called at each write if the file system has not said that
+    /// it will have no attributes.
+    fn get_xattr(inode: &Inode<Self>, name: LazyName<'_>, to: XattrBuffer<'_>) -> Result<usize>;
 
     /// Sets an attribute; `flags` as for setxattr(2). The caller holds the inode's lock.
     fn set_xattr(inode: &Inode<Self>, name: &[u8], value: &[u8], flags: u32) -> Result;
@@ -120,15 +132,14 @@ unsafe extern "C" fn get<T: XattrOperations>(
     size: usize,
 ) -> i32 {
     c_result!({
-        // SAFETY: By the safety requirements; the name is a string.
-        let (inode, name, to) = unsafe {
+        // SAFETY: By the safety requirements.
+        let (inode, to) = unsafe {
             (
                 Inode::<T>::from_raw(inode),
-                CStr::from_char_ptr(name),
                 XattrBuffer::from_raw(buffer, size),
             )
         };
-        length(T::get_xattr(inode, name.to_bytes(), to)?)
+        length(T::get_xattr(inode, LazyName(name, PhantomData), to)?)
     })
 }
 

@@ -6,7 +6,7 @@ LAB := tools/lab/lab
 SHELL := /bin/bash -o pipefail
 HOST_TARGET := $(CURDIR)/build/host-tests
 
-.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp bench-virtiofs profile conformance \
+.PHONY: all check-kdir install demo test vm bench bench-build bench-inflight bench-smp bench-virtiofs bench-dax profile conformance \
 	containment dax-device-test rustdoc \
 	clippy fmt fmt-check check host-test module selftest selftest-build samples clean help
 
@@ -92,6 +92,20 @@ bench-virtiofs: bench-build
 		bash tools/bench/virtiofs.sh /fuse_rs/build/results/virtiofs.tsv $(if $(OP),-o "'$(OP)'")
 	tools/bench/counted.py build/results virtiofs.tsv >build/results/virtiofs-counted.tsv
 	tools/bench/report.py --virtiofs build/results/virtiofs-counted.tsv build/results
+
+# Through a DAX window. Copies are counted byte by byte, for which -icount is needed; what waits for the
+# device is counted as above.
+BENCH_DAX = $(foreach d,c r,--dax $d-dax=/srv/$d/dax,window=128M --dax $d-daxsmall=/srv/$d/daxsmall,window=16M)
+
+bench-dax: bench-build
+	@mkdir -p build/results
+	VM_CPUS=1 $(LAB) vm --beside --icount --plugin /fuse_rs/tools/bench/blocks.so,out=/fuse_rs/build/results/blocks \
+		$(BENCH_DAX) bash tools/bench/virtiofs.sh /fuse_rs/build/results/dax-warm.tsv -o "'*, warm'"
+	tools/bench/counted.py build/results dax-warm.tsv >build/results/dax.tsv
+	VM_CPUS=1 $(LAB) vm --beside --plugin /fuse_rs/tools/bench/blocks.so,out=/fuse_rs/build/results/blocks \
+		$(BENCH_DAX) bash tools/bench/virtiofs.sh /fuse_rs/build/results/dax-cold.tsv -o "'DAX *, cold'"
+	tools/bench/counted.py build/results dax-cold.tsv >>build/results/dax.tsv
+	tools/bench/report.py --dax build/results/dax.tsv build/results
 
 bench-inflight: bench-build
 	@mkdir -p build/results

@@ -10,7 +10,8 @@
 /*
  * auto, direct, valid, list, listcache, listplus, back and mapped are the mounts guest.sh makes; the
  * last two only for drivers with WRITEBACK_CACHE and writable shared mappings. On backcopy and
- * mappedcopy ours copies dirty pages at once.
+ * mappedcopy ours copies dirty pages at once. dax and daxsmall have a window, the latter one that is
+ * smaller than the file.
  */
 const struct operation operations[] = {
 	{ "fstat", "auto", 200, 0, prepare_open, run_fstat, close_fd },
@@ -43,6 +44,16 @@ const struct operation operations[] = {
 	{ "write-back 64 times 4 KiB, copied", "backcopy", 8, 0, prepare_cached,
 	  run_write_scattered_fsync, close_fd },
 	{ "mapped stores, copied", "mappedcopy", 8, 0, prepare_mapped, run_store_msync, close_fd },
+	{ "copy 1 MiB, warm", "dax", 8, 0, prepare_copy, run_copy_1m, NULL },
+	{ "DAX read 1 MiB, warm", "dax", 8, 0, prepare_cached, run_read_1m, close_fd },
+	{ "DAX write 1 MiB, warm", "dax", 8, 0, prepare_cached, run_write_1m, close_fd },
+	{ "DAX read 4 KiB, warm", "dax", 200, 0, prepare_cached, run_read_4k, close_fd },
+	{ "DAX write 4 KiB, warm", "dax", 200, 0, prepare_cached, run_write_4k, close_fd },
+	{ "DAX read 1 MiB, cold", "dax", 8, BIG_MIB, prepare_open_new, run_read_1m, close_fd },
+	{ "DAX write 1 MiB, cold", "dax", 8, BIG_MIB, prepare_open_new, run_write_1m, close_fd },
+	{ "DAX 64 MiB mapped, cold", "dax", 1, 1, prepare_mapped_huge, run_look_at_pages, close_fd },
+	{ "DAX read 4 KiB, random, cold", "daxsmall", 200, 0, prepare_huge, run_read_all_over,
+	  close_fd },
 	{ NULL },
 };
 

@@ -8,6 +8,8 @@
 #define MIB (1 << 20)
 /* Size of the files `big0` and up, of which each worker has one. */
 #define BIG_MIB 32
+/* Size of the file `huge`. */
+#define HUGE_MIB 64
 
 /* One process that runs an operation on one mount. */
 struct worker {
@@ -64,5 +66,13 @@ void prepare_mapped(struct worker *w, int n);
 void run_write_1m_fsync(struct worker *w, int n);
 void run_write_scattered_fsync(struct worker *w, int n);
 void run_store_msync(struct worker *w, int n);
+
+void prepare_open_new(struct worker *w, int n);
+void prepare_huge(struct worker *w, int n);
+void prepare_mapped_huge(struct worker *w, int n);
+void prepare_copy(struct worker *w, int n);
+void run_copy_1m(struct worker *w, int n);
+void run_look_at_pages(struct worker *w, int n);
+void run_read_all_over(struct worker *w, int n);
 
 #endif

@@ -94,10 +94,8 @@ took = time.time() - began
 os._exit(0 if failed == 0 and took > 2.8 else 1)
 P
 }
-if rs_only syncfs_waits_for_what_is_on_its_way "asks the server to sync before it has all"; then
-	late_sync && works
-	result $? syncfs_waits_for_what_is_on_its_way
-fi
+late_sync && works
+result $? syncfs_waits_for_what_is_on_its_way
 
 order late=1500 STATFS && start=$(date +%s%N) && timeout 20 stat -f "$dir" >/dev/null &&
 	[ $((($(date +%s%N) - start) / 1000000)) -ge 1400 ] && works

@@ -261,14 +261,16 @@ static bool is_end(long error)
 }
 
 /*
- * The last case: QEMU 11.1 crashes when a driver takes a device whose window showed something when
- * another left it.
+ * The last case, and only for a VM that ends afterwards (FUSE_DAX_UNPLUG): QEMU 11.1 crashes when a
+ * driver takes a device whose window showed something when another left it.
  */
 TEST(a_device_that_is_taken_away_leaves_no_memory)
 {
 	struct worker remover, idle, mapper, reader;
 
 	RS_ONLY("its pages go while they are mapped and pinned");
+	if (!getenv("FUSE_DAX_UNPLUG"))
+		SKIP("the device may be used afterwards: no FUSE_DAX_UNPLUG");
 	dax_start_large(2 * RANGES);
 	find_device();
 	CHECK_EQ(tell(&w, dax_pin, 0, 0), 1);
